@@ -1,0 +1,13 @@
+"""Recurrent neural networks in JAX as pure functions: a cell is written once and run over time in every way."""
+
+from jaxrnn import cells, engines, initializers, wrappers
+from jaxrnn.cell import Cell, Stage
+from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
+from jaxrnn.unroll import unroll
+from jaxrnn.wrappers import learned_carry, stack, with_mask, with_reset
+
+__version__ = "0.1.0"
+__all__ = [
+    "Cell", "Stage", "cells", "engines", "initializers", "learned_carry", "stack", "unroll", "with_mask", "with_reset", "wrappers",
+    *cells.__all__,
+]

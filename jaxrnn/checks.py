@@ -1,0 +1,237 @@
+"""Errors at trace time that name the argument, what was expected in the axis letters, what came, and the cure.
+
+Nothing here computes: shapes and types are read off, and values are looked at only where they are at hand (not traced).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def shape(array: Any) -> tuple[int, ...]:
+    return tuple(jnp.shape(array))
+
+
+def describe(tree: Any) -> str:
+    """A pytree in one line: its type, and the name, type and shape of each leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    if len(leaves) == 1 and not leaves[0][0]:
+        return _leaf(tree)
+    inside = ", ".join(f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves)
+    return f"{type(tree).__name__}({inside})"
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _leaf(leaf: Any) -> str:
+    if hasattr(leaf, "dtype"):
+        return f"{jnp.dtype(leaf.dtype).name}{shape(leaf)}"
+    return f"{type(leaf).__name__} {leaf!r}"[:60]
+
+
+def positive(value: Any, argument: str) -> int:
+    """`value` as an int of at least 1, or an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}")
+    return int(value)
+
+
+def floating(dtype: Any, argument: str) -> None:
+    """Refuse a dtype that is not of real floating point; None means 'as the parameters'."""
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{argument}: expected a floating type such as 'float32' or 'bfloat16', got {dtype.name!r}")
+
+
+def init(key: Any, input_size: Any) -> None:
+    """Refuse what is not a key, and an input size that is not a positive int."""
+    is_key = hasattr(key, "dtype") and (
+        (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0)
+        or (key.dtype == jnp.uint32 and key.ndim == 1)
+    )
+    if not is_key:
+        raise TypeError(f"key: expected one jax.random.key(seed), got {_leaf(key)}")
+    positive(input_size, "input_size")
+
+
+def batch_shape(value: Any) -> tuple[int, ...]:
+    """`value` as a tuple of sizes."""
+    if isinstance(value, int | np.integer):
+        raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; write ({value},)")
+    if any(not isinstance(n, int | np.integer) or n < 0 for n in value):
+        raise ValueError(f"batch_shape: expected a tuple of sizes, got {tuple(value)!r}")
+    return tuple(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _params_like(cell: Any, input_size: int) -> Any:
+    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+
+
+def params(cell: Any, params: Any) -> None:
+    """Refuse parameters whose names or shapes are not those of the cell."""
+    if cell.input is None:
+        return
+    expected = _params_like(cell, 1)
+    fits = jax.tree.structure(params) == jax.tree.structure(expected)
+    if fits:  # only now can the cell read its input size off them
+        features = jax.tree.leaves(cell.input(params))[0].shape
+        expected = _params_like(cell, features[-1] if features else 1)
+        fits = jax.tree.map(shape, params) == jax.tree.map(shape, expected)
+        letters = describe(expected)
+    else:
+        letters = "with the leaves " + ", ".join(_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(expected))
+    if not fits:
+        raise ValueError(
+            f"params: expected those of {cell!r}, {letters}, got {describe(params)}; "
+            "make them with cell.init(key, input_size)"
+        )
+
+
+def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
+    """Refuse a carry that is not the cell's; return its leading axes."""
+    expected = jax.eval_shape(cell.start, params)
+    cure = "make one with cell.initial_carry(params, batch_shape)"
+    if jax.tree.structure(carry) != jax.tree.structure(expected):
+        raise ValueError(f"carry: expected that of {cell!r}, {describe(expected)}, got {describe(carry)}; {cure}")
+    leading: tuple[int, ...] | None = None
+    for (path, leaf), like in zip(
+        jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True
+    ):
+        name, came, rank = f"carry{jax.tree_util.keystr(path)}", shape(leaf), len(like.shape)
+        if came[len(came) - rank :] != like.shape or len(came) < rank:
+            raise ValueError(f"{name}: expected [..., H] with H={like.shape[-1]}, got {came}; {cure}")
+        if leading is not None and came[: len(came) - rank] != leading:
+            raise ValueError(f"carry: expected the same leading axes in every field, got {describe(carry)}; {cure}")
+        leading = came[: len(came) - rank]
+        dtype = jnp.result_type(leaf)
+        if dtype != like.dtype:
+            raise TypeError(
+                f"{name}: expected {like.dtype.name}, which {cell!r} with these params computes in, got {dtype.name}; "
+                f"cast it, or {cure}"
+            )
+    return leading or ()
+
+
+def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[int, ...]:
+    """Refuse inputs whose features or types do not fit; return the leading axes."""
+    if cell.input is None:
+        leaves = jax.tree.leaves(xs)
+        return shape(leaves[0])[:-1] if leaves else ()
+    expected = cell.input(params)
+    if jax.tree.structure(xs) != jax.tree.structure(expected):
+        raise TypeError(
+            f"{name}: expected an array {letters} or what {cell!r} asks for, {describe(expected)}, got {describe(xs)}"
+        )
+    leading: tuple[int, ...] | None = None
+    for (path, leaf), like in zip(
+        jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True
+    ):
+        here, came, rank = name + jax.tree_util.keystr(path), shape(leaf), len(like.shape)
+        if not hasattr(leaf, "dtype"):
+            raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
+        if came[len(came) - rank :] != like.shape or len(came) < rank:
+            wanted = f"{letters} with D={like.shape[-1]}" if rank else letters.replace(", D]", "]")
+            raise ValueError(
+                f"{here}: expected {wanted}, got {came}; the last axis holds the input features, "
+                "as many as the input_size that the params were made with"
+            )
+        if jnp.issubdtype(like.dtype, jnp.inexact) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(
+                f"{here}: expected real floating-point features, got {jnp.dtype(leaf.dtype).name}; "
+                "symbols want jax.nn.one_hot or an embedding first, counts want .astype(float)"
+            )
+        if leading is not None and came[: len(came) - rank] != leading:
+            raise ValueError(f"{name}: expected the same leading axes in every leaf, got {describe(xs)}")
+        leading = came[: len(came) - rank]
+    return leading or ()
+
+
+def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
+    """Refuse a step whose params, carry and input do not fit one another."""
+    params(cell, params_)
+    rows, batch = carry(cell, params_, carry_), inputs(cell, params_, x, "x", "[..., D]")
+    if cell.input is not None and rows != batch:
+        raise ValueError(
+            f"carry: expected leading axes {batch}, as x has, got {rows}; "
+            f"make it with cell.initial_carry(params, {batch})"
+        )
+
+
+def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: Any, reset: Any, engine: Any) -> Any:
+    """Refuse an unroll whose arguments do not fit one another; return T and the batch axes."""
+    if engine is not None and not callable(engine):
+        raise TypeError(
+            f"engine: expected a function (cell, params, carry, xs) -> (carry, ys), such as jaxrnn.engines.scan, "
+            f"got {engine!r}"
+        )
+    params(cell, params_)
+    leading = inputs(cell, params_, xs, "xs", "[T, ..., D]")
+    if not leading:
+        raise ValueError(f"xs: expected [T, ..., D], got {describe(xs)}: no time axis; one step is cell.step")
+    time, batch = leading[0], leading[1:]
+    if time == 0 or 0 in batch:
+        raise ValueError(f"xs: expected at least one step and one row, got T={time} and batch axes {batch}")
+    if carry_ is not None:
+        rows = carry(cell, params_, carry_)
+        if cell.input is None:
+            batch = rows
+        if rows != batch:
+            raise ValueError(
+                f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; pass carry=None, "
+                f"or make it with cell.initial_carry(params, {batch})"
+            )
+    _flags(mask, "mask", time, batch, "False holds the carry")
+    _flags(reset, "reset", time, batch, "True restarts the carry")
+    if lengths is not None:
+        _lengths(lengths, mask, time, batch)
+    return time, batch
+
+
+def _flags(flags: Any, name: str, time: int, batch: tuple[int, ...], meaning: str) -> None:
+    if flags is None:
+        return
+    if getattr(flags, "dtype", None) != jnp.bool_:
+        raise TypeError(
+            f"{name}: expected [T, ...] of bool ({meaning}), got {describe(flags)}; write {name}.astype(bool)"
+        )
+    if shape(flags) != (time, *batch):
+        raise ValueError(
+            f"{name}: expected [T, ...] = {(time, *batch)}, the axes of xs before its features, got {shape(flags)}"
+        )
+
+
+def _lengths(lengths: Any, mask: Any, time: int, batch: tuple[int, ...]) -> None:
+    if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
+        raise TypeError(f"lengths: expected [...] of int, steps in each row, got {describe(lengths)}")
+    if shape(lengths) != batch:
+        raise ValueError(
+            f"lengths: expected [...] = {batch}, the axes of xs between T and its features, got {shape(lengths)}"
+        )
+    if isinstance(lengths, jax.core.Tracer):
+        return
+    steps = np.asarray(lengths)
+    wrong = (steps < 0) | (steps > time)
+    if wrong.any():
+        row = np.unravel_index(int(np.argmax(wrong)), steps.shape)
+        raise ValueError(f"lengths: expected 0 to T={time} steps, got {int(steps[row])} in row {_row(row)}")
+    if mask is None or isinstance(mask, jax.core.Tracer):
+        return
+    past = np.asarray(mask) & (np.arange(time).reshape(-1, *[1] * steps.ndim) >= steps)
+    if past.any():
+        at, *row = (int(i) for i in np.unravel_index(int(np.argmax(past)), past.shape))
+        raise ValueError(
+            f"mask: disagrees with lengths: True at step {at} of row {_row(row)}, which has {int(steps[tuple(row)])} "
+            "steps; a mask given with lengths may only take steps away"
+        )
+
+
+def _row(index: Any) -> str:
+    index = tuple(int(i) for i in index)
+    return str(index[0]) if len(index) == 1 else str(index)

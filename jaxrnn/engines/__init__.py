@@ -1,0 +1,5 @@
+"""Ways to run a cell over time, one per file: `(cell, params, carry, xs) -> (carry, ys)`, all of them equal."""
+
+from jaxrnn.engines.scan import scan
+
+__all__ = ["scan"]

@@ -1,0 +1,19 @@
+"""The plain loop: the reference that every other engine must equal."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from jax import lax
+
+from jaxrnn.cell import Carry, Cell, Inputs, Params
+
+
+def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 1) -> tuple[Carry, Any]:
+    """`lax.scan` of `cell.step`: xs [T, ..., D] -> (carry, ys [T, ..., H]).
+
+    Every transformation of JAX works through it, forward mode included. `unroll` steps are compiled into each turn of
+    the loop. Memory for a gradient is O(T).
+    """
+    return lax.scan(functools.partial(cell.step, params), carry, xs, unroll=unroll)

@@ -1,0 +1,78 @@
+"""A cell over time: ragged rows, masks, resets, direction, and the choice of engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import checks, engines
+from jaxrnn.cell import Carry, Cell, Inputs, Params
+from jaxrnn.wrappers import select, with_mask, with_reset
+
+Engine = Callable[[Cell, Params, Carry, Inputs], tuple[Carry, Any]]
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    reverse: bool = False,
+    engine: Engine | None = None,
+) -> tuple[Carry, Any]:
+    """Run `cell` over time: xs [T, ..., D] -> (carry, ys [T, ..., H]), with any number of batch axes, also none.
+
+    carry: where to begin; None begins with the cell's initial carry. Handing the carry that comes back to the next
+        call continues the sequence: any split of T gives the same ys.
+    lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the carry
+        that comes back is the last valid one (for length 0, the one it began with). What xs holds there, NaN included,
+        reaches neither values nor gradients.
+    mask [T, ...] bool: where False the carry is held and y is 0; any pattern. Given with lengths, both must allow a step.
+    reset [T, ...] bool: where True the row restarts from the initial carry before this step, also at a masked step;
+        past the end of a row it does nothing.
+    reverse: from right to left, each row from its own last step; ys stands at the positions of the inputs, and "before"
+        a step is to its right.
+    engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None takes the best.
+
+    Under jit, where lengths cannot be looked at, values above T count as T and below 0 as 0.
+    Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
+    """
+    time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
+    engine = engines.scan if engine is None else engine
+    if carry is None:
+        carry = cell.initial_carry(params, batch)
+
+    valid = mask
+    if lengths is not None:
+        inside = jnp.arange(time).reshape(-1, *[1] * len(batch)) < lengths
+        valid = inside if mask is None else inside & mask
+        reset = None if reset is None else reset & inside
+    if valid is not None:
+        # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
+        xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
+
+    def run(cell, params, carry, xs):
+        if cell.sequence is not None:
+            return cell.sequence(run, params, carry, xs)
+        if valid is not None:
+            cell, xs = with_mask(cell), (xs, valid)
+        if reset is not None:  # outside the mask: a row restarts also at a step it skips
+            cell, xs = with_reset(cell), (xs, reset)
+        carry, ys = engine(cell, params, carry, _flip(xs) if reverse else xs)
+        ys = _flip(ys) if reverse else ys
+        if valid is not None:
+            ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))
+        return carry, ys
+
+    return run(cell, params, carry, xs)
+
+
+def _flip(tree):
+    return jax.tree.map(lambda a: jnp.flip(a, 0), tree)
