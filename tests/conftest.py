@@ -1,0 +1,38 @@
+"""Strictness, switched on in one place, and the random key of a test.
+
+float64 exists in every test, so types must be said: `param_dtype` of a cell is float32 unless asked otherwise, and a bare
+`jnp.zeros(3)` is float64. A test that must run as a user does, with float32 only, asks for the fixture `float32_only`.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+# Before jax is imported. A GPU's products are rounded otherwise, and would need tolerances of their own.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture
+def key(request):
+    """A random key of the test's own: another in every test, the same in every run."""
+    return jax.random.key(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def rng(request):
+    """A NumPy generator of the test's own, for references that do not know JAX."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def float32_only():
+    """JAX as a user finds it: no float64, no int64."""
+    with jax.enable_x64(False):
+        yield
