@@ -1,0 +1,74 @@
+#: make train    train a character language model       ARGS="--cell gru --steps 500", EXTRAS=cuda on a GPU machine
+#: make sample   write text with a trained one           ARGS="--help" for the options
+#: make test     run the tests                           ARGS="-k lstm", WORKERS=1 for one process
+#: make check    ruff, its formatter, pyright
+#: make bench    run the benchmarks
+#: make clean    remove .venv and caches; runs/ stays
+#:
+#: Each makes what it needs in .venv first: PYTHON=python3.13 chooses the interpreter, EXTRAS=cuda,peers adds extras.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+EXTRAS  ?=
+WORKERS ?= 2
+ARGS    ?=
+
+BIN   := $(VENV)/bin
+comma := ,
+# $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
+installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
+
+.PHONY: help train sample test check bench clean environment another-interpreter
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+train: $(call installed,train)
+	$(BIN)/python experiments/char_lm.py $(ARGS)
+
+sample: $(call installed,train)
+	$(BIN)/python experiments/sample.py $(ARGS)
+
+# make answers every failure with 2; pytest's own status is left in a file for .ci/run.
+test: $(call installed,test)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS); status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
+
+check: $(call installed,dev)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(call installed,train)
+	@test -f benchmarks/run.py || { echo "There are no benchmarks yet: nothing at benchmarks/run.py."; exit 1; }
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What `make test` runs in, without running it.
+environment: $(call installed,test)
+
+$(VENV)/.has-%: pyproject.toml $(VENV)/.made-with
+	@echo "Installing jaxrnn[$*] in $(VENV): once, a minute or two."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch '$@'
+
+MADE_WITH := $(shell cat $(VENV)/.made-with 2>/dev/null)
+
+# Without PYTHON= the .venv that is there will do; with another PYTHON than it was made with, it is made anew.
+ifneq ($(origin PYTHON),file)
+ifneq ($(MADE_WITH),$(PYTHON))
+$(VENV)/.made-with: another-interpreter
+endif
+endif
+
+$(VENV)/.made-with:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: make ... PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "jaxrnn needs Python 3.11 or newer, got $$($(PYTHON) --version): make ... PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(if $(MADE_WITH),--clear) $(VENV)
+	@echo '$(PYTHON)' > $@
