@@ -8,6 +8,16 @@ from jaxrnn.wrappers import learned_carry, stack, with_mask, with_reset
 
 __version__ = "0.1.0"
 __all__ = [
-    "Cell", "Stage", "cells", "engines", "initializers", "learned_carry", "stack", "unroll", "with_mask", "with_reset", "wrappers",
+    "Cell",
+    "Stage",
+    "cells",
+    "engines",
+    "initializers",
+    "learned_carry",
+    "stack",
+    "unroll",
+    "with_mask",
+    "with_reset",
+    "wrappers",
     *cells.__all__,
 ]

@@ -129,7 +129,7 @@ def learned_carry(cell: Cell) -> Cell:
         params = cell.init(key, input_size)
         return {"cell": params, "initial_carry": cell.start(params)}
 
-    def within(f):
+    def within(f: Any) -> Any:
         return None if f is None else lambda params, *args: f(params["cell"], *args)
 
     sequence = cell.sequence

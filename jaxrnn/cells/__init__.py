@@ -8,4 +8,15 @@ from jaxrnn.cells.lstm import LSTMCarry, lstm
 
 CELLS = {cell.__name__: cell for cell in (elman, gated, lstm, gru, gru_reset_before)}
 
-__all__ = ["CELLS", "ElmanCarry", "GRUCarry", "GatedCarry", "LSTMCarry", "elman", "gated", "gru", "gru_reset_before", "lstm"]
+__all__ = [
+    "CELLS",
+    "ElmanCarry",
+    "GRUCarry",
+    "GatedCarry",
+    "LSTMCarry",
+    "elman",
+    "gated",
+    "gru",
+    "gru_reset_before",
+    "lstm",
+]
