@@ -11,6 +11,7 @@ import zlib
 
 # Before jax is imported. A GPU's products are rounded otherwise, and would need tolerances of their own.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("KERAS_BACKEND", "jax")  # before Keras is imported, by whichever test comes first
 
 import jax
 import numpy as np
