@@ -14,16 +14,18 @@ import numpy as np
 
 
 def shape(array: Any) -> tuple[int, ...]:
+    """The shape of an array or of a number, as a plain tuple."""
     return tuple(jnp.shape(array))
 
 
 def describe(tree: Any) -> str:
-    """A pytree in one line: its type, and the name, type and shape of each leaf."""
+    """A pytree in one line: its type, and the name, type and shape of each leaf (of the first twelve)."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    if len(leaves) == 1 and not leaves[0][0]:
+    if tree is None or (len(leaves) == 1 and not leaves[0][0]):
         return _leaf(tree)
-    inside = ", ".join(f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves)
-    return f"{type(tree).__name__}({inside})"
+    inside = [f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves[:12]]
+    more = [f"and {len(leaves) - 12} more"] * (len(leaves) > 12)
+    return f"{type(tree).__name__}({', '.join(inside + more)})"
 
 
 def _path(path: Any) -> str:
@@ -32,8 +34,8 @@ def _path(path: Any) -> str:
 
 def _leaf(leaf: Any) -> str:
     if hasattr(leaf, "dtype"):
-        return f"{jnp.dtype(leaf.dtype).name}{shape(leaf)}"
-    return f"{type(leaf).__name__} {leaf!r}"[:60]
+        return f"{leaf.dtype}{shape(leaf)}"
+    return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]
 
 
 def positive(value: Any, argument: str) -> int:
@@ -64,6 +66,8 @@ def batch_shape(value: Any) -> tuple[int, ...]:
     """`value` as a tuple of sizes."""
     if isinstance(value, int | np.integer):
         raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; write ({value},)")
+    if not hasattr(value, "__iter__"):
+        raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; one row without a batch axis is ()")
     if any(not isinstance(n, int | np.integer) or n < 0 for n in value):
         raise ValueError(f"batch_shape: expected a tuple of sizes, got {tuple(value)!r}")
     return tuple(value)
@@ -80,13 +84,16 @@ def params(cell: Any, params: Any) -> None:
         return
     expected = _params_like(cell, 1)
     fits = jax.tree.structure(params) == jax.tree.structure(expected)
-    if fits:  # only now can the cell read its input size off them
+    if fits and all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(params)):
+        # Only now can the cell read its input size off them.
         features = jax.tree.leaves(cell.input(params))[0].shape
         expected = _params_like(cell, features[-1] if features else 1)
         fits = jax.tree.map(shape, params) == jax.tree.map(shape, expected)
         letters = describe(expected)
     else:
-        letters = "with the leaves " + ", ".join(_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(expected))
+        fits = False
+        names = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(expected)]
+        letters = f"with the arrays {', '.join(names)}"
     if not fits:
         raise ValueError(
             f"params: expected those of {cell!r}, {letters}, got {describe(params)}; "
@@ -99,7 +106,10 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
     expected = jax.eval_shape(cell.start, params)
     cure = "make one with cell.initial_carry(params, batch_shape)"
     if jax.tree.structure(carry) != jax.tree.structure(expected):
-        raise ValueError(f"carry: expected that of {cell!r}, {describe(expected)}, got {describe(carry)}; {cure}")
+        raise ValueError(
+            f"carry: expected what {cell!r} carries, {describe(expected)} after any batch axes, "
+            f"got {describe(carry)}; {cure}"
+        )
     leading: tuple[int, ...] | None = None
     for (path, leaf), like in zip(
         jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True
@@ -113,7 +123,7 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
         dtype = jnp.result_type(leaf)
         if dtype != like.dtype:
             raise TypeError(
-                f"{name}: expected {like.dtype.name}, which {cell!r} with these params computes in, got {dtype.name}; "
+                f"{name}: expected {like.dtype}, the type that {cell!r} keeps it in with these params, got {dtype}; "
                 f"cast it, or {cure}"
             )
     return leading or ()
@@ -126,9 +136,13 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
         return shape(leaves[0])[:-1] if leaves else ()
     expected = cell.input(params)
     if jax.tree.structure(xs) != jax.tree.structure(expected):
-        raise TypeError(
-            f"{name}: expected an array {letters} or what {cell!r} asks for, {describe(expected)}, got {describe(xs)}"
-        )
+        if hasattr(expected, "shape"):
+            wanted = f"one array {_axes(letters, expected)}"
+            cure = f"write jnp.asarray({name})" if isinstance(xs, list) else f"{cell!r} takes nothing beside it"
+        else:
+            wanted = f"the inputs of {cell!r}, {describe(expected)} after {letters.replace(', D]', ']')}"
+            cure = "pass them in that structure"
+        raise TypeError(f"{name}: expected {wanted}, got {describe(xs)}; {cure}")
     leading: tuple[int, ...] | None = None
     for (path, leaf), like in zip(
         jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True
@@ -137,20 +151,23 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
         if not hasattr(leaf, "dtype"):
             raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
         if came[len(came) - rank :] != like.shape or len(came) < rank:
-            wanted = f"{letters} with D={like.shape[-1]}" if rank else letters.replace(", D]", "]")
             raise ValueError(
-                f"{here}: expected {wanted}, got {came}; the last axis holds the input features, "
+                f"{here}: expected {_axes(letters, like)}, got {came}; the last axis holds the input features, "
                 "as many as the input_size that the params were made with"
             )
         if jnp.issubdtype(like.dtype, jnp.inexact) and not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
-                f"{here}: expected real floating-point features, got {jnp.dtype(leaf.dtype).name}; "
+                f"{here}: expected real floating-point features, got {leaf.dtype}; "
                 "symbols want jax.nn.one_hot or an embedding first, counts want .astype(float)"
             )
         if leading is not None and came[: len(came) - rank] != leading:
             raise ValueError(f"{name}: expected the same leading axes in every leaf, got {describe(xs)}")
         leading = came[: len(came) - rank]
     return leading or ()
+
+
+def _axes(letters: str, like: Any) -> str:
+    return f"{letters} with D={like.shape[-1]}" if like.shape else letters.replace(", D]", "]")
 
 
 def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
@@ -166,6 +183,12 @@ def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
 
 def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: Any, reset: Any, engine: Any) -> Any:
     """Refuse an unroll whose arguments do not fit one another; return T and the batch axes."""
+    if not hasattr(cell, "start"):
+        came = getattr(cell, "__name__", None) or describe(cell)
+        raise TypeError(
+            f"cell: expected a Cell, such as jaxrnn.gru(hidden_size), got {came}; "
+            "the order is (cell, params, carry, xs)"
+        )
     if engine is not None and not callable(engine):
         raise TypeError(
             f"engine: expected a function (cell, params, carry, xs) -> (carry, ys), such as jaxrnn.engines.scan, "
@@ -183,9 +206,12 @@ def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: An
         if cell.input is None:
             batch = rows
         if rows != batch:
+            if rows == leading:
+                cure = "if xs is one step [..., D], call cell.step"
+            else:
+                cure = f"pass carry=None, or make it with cell.initial_carry(params, {batch})"
             raise ValueError(
-                f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; pass carry=None, "
-                f"or make it with cell.initial_carry(params, {batch})"
+                f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; {cure}"
             )
     _flags(mask, "mask", time, batch, "False holds the carry")
     _flags(reset, "reset", time, batch, "True restarts the carry")
@@ -199,7 +225,7 @@ def _flags(flags: Any, name: str, time: int, batch: tuple[int, ...], meaning: st
         return
     if getattr(flags, "dtype", None) != jnp.bool_:
         raise TypeError(
-            f"{name}: expected [T, ...] of bool ({meaning}), got {describe(flags)}; write {name}.astype(bool)"
+            f"{name}: expected [T, ...] of bool ({meaning}), got {describe(flags)}; write jnp.asarray({name}, bool)"
         )
     if shape(flags) != (time, *batch):
         raise ValueError(
@@ -208,11 +234,15 @@ def _flags(flags: Any, name: str, time: int, batch: tuple[int, ...], meaning: st
 
 
 def _lengths(lengths: Any, mask: Any, time: int, batch: tuple[int, ...]) -> None:
-    if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-        raise TypeError(f"lengths: expected [...] of int, steps in each row, got {describe(lengths)}")
+    if type(lengths) is not int and not jnp.issubdtype(getattr(lengths, "dtype", bool), jnp.integer):
+        raise TypeError(
+            f"lengths: expected [...] of int, steps in each row, got {describe(lengths)}; "
+            "write jnp.asarray(lengths, int)"
+        )
     if shape(lengths) != batch:
         raise ValueError(
-            f"lengths: expected [...] = {batch}, the axes of xs between T and its features, got {shape(lengths)}"
+            f"lengths: expected [...] = {batch}, the axes of xs between T and its features, got {shape(lengths)}; "
+            "xs is time first"
         )
     if isinstance(lengths, jax.core.Tracer):
         return
@@ -220,18 +250,36 @@ def _lengths(lengths: Any, mask: Any, time: int, batch: tuple[int, ...]) -> None
     wrong = (steps < 0) | (steps > time)
     if wrong.any():
         row = np.unravel_index(int(np.argmax(wrong)), steps.shape)
-        raise ValueError(f"lengths: expected 0 to T={time} steps, got {int(steps[row])} in row {_row(row)}")
+        raise ValueError(f"lengths: expected 0 to T={time} steps, got {int(steps[row])}{_in_row(row)}")
     if mask is None or isinstance(mask, jax.core.Tracer):
         return
     past = np.asarray(mask) & (np.arange(time).reshape(-1, *[1] * steps.ndim) >= steps)
     if past.any():
         at, *row = (int(i) for i in np.unravel_index(int(np.argmax(past)), past.shape))
         raise ValueError(
-            f"mask: disagrees with lengths: True at step {at} of row {_row(row)}, which has {int(steps[tuple(row)])} "
+            f"mask: disagrees with lengths: True at step {at}{_in_row(row)}, which has {int(steps[tuple(row)])} "
             "steps; a mask given with lengths may only take steps away"
         )
+
+
+def _in_row(index: Any) -> str:
+    return f" in row {_row(index)}" if len(index) else ""
 
 
 def _row(index: Any) -> str:
     index = tuple(int(i) for i in index)
     return str(index[0]) if len(index) == 1 else str(index)
+
+
+def tokens(numbers: Any, size: int, name: str, like: Any = None) -> None:
+    """Refuse symbols that are not integers, and, where they can be looked at, those outside the vocabulary."""
+    if not jnp.issubdtype(jnp.result_type(numbers), jnp.integer):
+        raise TypeError(f"{name}: expected [T, ...] of int, symbols numbered from 0, got {describe(numbers)}")
+    if like is not None and shape(numbers) != shape(like):
+        raise ValueError(f"{name}: expected [T, ...] = {shape(like)}, as tokens, got {shape(numbers)}")
+    if isinstance(numbers, jax.core.Tracer):
+        return
+    wrong = (np.asarray(numbers) < 0) | (np.asarray(numbers) >= size)
+    if wrong.any():
+        at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise ValueError(f"{name}: expected numbers below V={size}, got {int(np.asarray(numbers)[at])} at {_row(at)}")
