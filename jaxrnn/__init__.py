@@ -1,8 +1,10 @@
 """Recurrent neural networks in JAX as pure functions: a cell is written once and run over time in every way."""
 
-from jaxrnn import cells, engines, initializers, wrappers
+from jaxrnn import cells, data, decode, engines, initializers, models, train, wrappers
 from jaxrnn.cell import Cell, Stage
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
+from jaxrnn.config import from_config, to_config
+from jaxrnn.record import factory
 from jaxrnn.unroll import unroll
 from jaxrnn.wrappers import learned_carry, stack, with_mask, with_reset
 
@@ -11,10 +13,17 @@ __all__ = [
     "Cell",
     "Stage",
     "cells",
+    "data",
+    "decode",
     "engines",
+    "factory",
+    "from_config",
     "initializers",
     "learned_carry",
+    "models",
     "stack",
+    "to_config",
+    "train",
     "unroll",
     "with_mask",
     "with_reset",

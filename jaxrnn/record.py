@@ -53,14 +53,14 @@ class Record:
     def __repr__(self) -> str:
         if self.origin is None:
             return f"<{self.name} made by hand>"
-        args, kwargs = _call_arguments(self.origin, skip_defaults=True)
+        args, kwargs = arguments(*self.origin, skip_defaults=True)
         shown = [_show(a) for a in args] + [f"{k}={_show(v)}" for k, v in kwargs.items()]
         return f"{self.name}({', '.join(shown)})"
 
     def __reduce__(self):
         if self.origin is None:
             return super().__reduce__()
-        args, kwargs = _call_arguments(self.origin, skip_defaults=False)
+        args, kwargs = arguments(*self.origin)
         return functools.partial(self.origin.factory, **kwargs), tuple(args)
 
 
@@ -107,21 +107,19 @@ def _normal(name: str, value: Any) -> Any:
     return value
 
 
-def _call_arguments(origin: Origin, *, skip_defaults: bool) -> tuple[list, dict]:
-    """Positional and keyword arguments that repeat the call."""
-    args, kwargs = [], {}
-    options = dict(origin.options)
-    for name, parameter in inspect.signature(origin.factory).parameters.items():
-        value = options[name]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            args.extend(value)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            kwargs.update(value)
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            if not (skip_defaults and value == _normal(name, parameter.default)):
-                kwargs[name] = value
-        elif not (skip_defaults and parameter.default is not parameter.empty and value == parameter.default):
-            args.append(value)
+def arguments(make: Callable, options: Any, *, skip_defaults: bool = False) -> tuple[list, dict]:
+    """Positional and keyword arguments with which `make` repeats a call, from its options by name."""
+    args, kwargs, options = [], {}, dict(options)
+    by_name = False  # what follows a skipped default must be named
+    for name, parameter in inspect.signature(make).parameters.items():
+        if name not in options or (skip_defaults and options[name] == _normal(name, parameter.default)):
+            by_name = True
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            args.extend(options[name])
+        elif by_name or parameter.kind is parameter.KEYWORD_ONLY:
+            kwargs[name] = options[name]
+        else:
+            args.append(options[name])
     return args, kwargs
 
 

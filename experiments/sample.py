@@ -1,0 +1,63 @@
+"""Write text with a trained model, to the terminal as it comes.
+
+    python -m experiments.sample --model runs/char_lm --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import jax
+
+from jaxrnn import decode
+from jaxrnn.checkpoint import Checkpoints, load_description
+from jaxrnn.data import UNKNOWN
+from jaxrnn.optional import optional
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    model: Path = Path("runs/char_lm")
+    """The folder that experiments.char_lm wrote to."""
+    prime: str = "\n"
+    """The text to go on from; it is printed first."""
+    length: int = 1000
+    """Symbols to write."""
+    temperature: float = 0.7
+    """Below 1 more likely symbols, 0 always the likeliest."""
+    top_k: int | None = None
+    """Only from the so many likeliest."""
+    top_p: float | None = None
+    """Only from the fewest symbols that have this probability together."""
+    seed: int = 0
+    """Another seed, another text."""
+
+
+def main(options: Options) -> str:
+    """Write; returns what was written, without the prime."""
+    model, vocabulary, _ = load_description(options.model)
+    params = Checkpoints(options.model).restore_params()
+    prime = vocabulary.encode(options.prime)
+    if not len(prime):
+        sys.exit("prime: expected at least one symbol to go on from, got ''")
+    choose = decode.sampling(options.temperature, top_k=options.top_k, top_p=options.top_p)
+    key = jax.random.key(options.seed)
+    numbers, written = [], ""
+    print(options.prime, end="", flush=True)
+    for tokens in decode.stream(
+        model.step, params, model.initial_carry(params), prime, options.length, key=key, choose=choose
+    ):
+        numbers.extend(tokens)
+        text = vocabulary.decode(numbers)
+        if len(numbers) < options.length:
+            text = text.rstrip(UNKNOWN)  # the rest of a character in UTF-8 may still be to come
+        print(text[len(written) :], end="", flush=True)
+        written = text
+    print()
+    return written
+
+
+if __name__ == "__main__":
+    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))

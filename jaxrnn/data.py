@@ -1,0 +1,163 @@
+"""Text as arrays: reading it, numbering its symbols, and cutting it into streams for truncated backpropagation."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+UNKNOWN = "\ufffd"  # what an unknown symbol decodes to, and what `Path.read_text` puts for undecodable bytes
+
+
+def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
+    """The texts of a file, or of the files of a folder that match `pattern`, each as one string.
+
+    Files of a folder come in an order shuffled with a fixed seed, the same on every machine, so that a split by
+    position is a fair sample of them. Binary files are passed over; undecodable bytes become U+FFFD.
+    Raises FileNotFoundError for a path that does not exist or a folder without text.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"text: expected a file or a folder, found nothing at {path}")
+    files = [path] if path.is_file() else sorted(f for f in path.glob(pattern) if f.is_file())
+    random.Random(0).shuffle(files)
+    contents = [f.read_bytes() for f in files]
+    texts = [c.decode("utf-8", "replace").replace("\r\n", "\n") for c in contents if c and b"\0" not in c[:4096]]
+    if not texts:
+        raise FileNotFoundError(f"text: found no text in {path}" + ("" if path.is_file() else f" under {pattern!r}"))
+    return texts
+
+
+def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
+    """Train and held-out text: the last `held_out` of the characters, in whole files where there are several.
+
+    Raises ValueError for a share outside (0, 1).
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out: expected a share between 0 and 1, got {held_out!r}")
+    if len(texts) == 1:
+        cut = int(len(texts[0]) * (1 - held_out))
+        return texts[0][:cut], texts[0][cut:]
+    wanted, kept = sum(map(len, texts)) * held_out, len(texts)
+    while kept > 1 and sum(map(len, texts[kept:])) < wanted:
+        kept -= 1
+    return "".join(texts[:kept]), "".join(texts[kept:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """The symbols of a text and their numbers, V of them. Number 0 is for every symbol that is not among the others.
+
+    kind: "characters", "bytes" (of UTF-8) or "words" (runs of letters and digits, and every other character by
+    itself, spaces included, so that decoding gives the text back).
+    """
+
+    kind: str
+    symbols: tuple[str, ...]  # without the unknown one
+
+    @classmethod
+    def of(cls, text: str, kind: str = "characters", *, at_least: int = 1, at_most: int | None = None) -> Vocabulary:
+        """The vocabulary of a text: symbols that occur `at_least` so often, the `at_most` most frequent of them.
+
+        Raises ValueError for an unknown kind.
+        """
+        counts = Counter(_symbols(text, kind))
+        common = [symbol for symbol, count in counts.most_common(at_most) if count >= at_least]
+        return cls(kind, tuple(sorted(common)))
+
+    def __len__(self) -> int:
+        return len(self.symbols) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """Text -> numbers [T] int32; what is not in the vocabulary is 0."""
+        number = {symbol: i for i, symbol in enumerate(self.symbols, start=1)}
+        return np.fromiter((number.get(s, 0) for s in _symbols(text, self.kind)), np.int32)
+
+    def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
+        """Numbers [T] -> text; 0 becomes U+FFFD, and so does a broken sequence of bytes."""
+        pieces = [UNKNOWN if n == 0 else self.symbols[int(n) - 1] for n in np.asarray(numbers)]
+        if self.kind == "bytes":
+            return b"".join(p.encode("latin-1", "replace") for p in pieces).decode("utf-8", "replace")
+        return "".join(pieces)
+
+    def to_config(self) -> dict:
+        """As plain JSON, to be saved beside a model."""
+        return {"kind": self.kind, "symbols": list(self.symbols)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Vocabulary:
+        """What `to_config` gave."""
+        return cls(config["kind"], tuple(config["symbols"]))
+
+
+def _symbols(text: str, kind: str) -> Sequence[str]:
+    if kind == "characters":
+        return text
+    if kind == "bytes":
+        return text.encode("utf-8").decode("latin-1")  # one character for each byte
+    if kind == "words":
+        return re.findall(r"\w+|\W", text)
+    raise ValueError(f"kind: expected 'characters', 'bytes' or 'words', got {kind!r}")
+
+
+class Window(NamedTuple):
+    """n steps of B streams. `fresh`: the streams begin at this step, so the carry must begin again before it."""
+
+    tokens: np.ndarray  # [n, B] int32
+    targets: np.ndarray  # [n, B] int32, the symbol after each token
+    weights: np.ndarray  # [n, B] float32, 0 where there is no target
+    fresh: np.ndarray  # [n] bool, True at the first step of an epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """One long sequence as B contiguous streams side by side, cut into windows of n steps.
+
+    Window k + 1 continues each stream where window k left it, so a carry may be handed on; an epoch is one pass, and
+    its first window is `fresh`. Every symbol but the first is a target exactly once: what does not fill a window or
+    a stream is padded with weight 0.
+    """
+
+    numbers: np.ndarray  # [N] int32
+    batch_size: int
+    window: int
+
+    def __post_init__(self):
+        if len(self.numbers) <= self.batch_size:
+            raise ValueError(
+                f"numbers: expected more than batch_size={self.batch_size} symbols, so that each stream has a target, "
+                f"got {len(self.numbers)}; give more text or a smaller batch_size"
+            )
+
+    @property
+    def stream_length(self) -> int:
+        """Steps in each stream."""
+        return -(-(len(self.numbers) - 1) // self.batch_size)
+
+    def __len__(self) -> int:
+        """Windows in an epoch."""
+        return -(-self.stream_length // self.window)
+
+    def __getitem__(self, k: int) -> Window:
+        """Window k of all epochs laid end to end, so that a run can go on at any step."""
+        first = (k % len(self)) * self.window
+        step = np.arange(first, first + self.window)[:, None]
+        at = step + self.stream_length * np.arange(self.batch_size)
+        there = (step < self.stream_length) & (at + 1 < len(self.numbers))
+        at = np.where(there, at, 0)
+        return Window(
+            self.numbers[at],
+            np.where(there, self.numbers[at + 1], 0),
+            there.astype(np.float32),
+            step[:, 0] == 0,
+        )
+
+    def __iter__(self) -> Iterator[Window]:
+        """One epoch."""
+        return (self[k] for k in range(len(self)))

@@ -1,0 +1,122 @@
+"""The next symbol of a sequence, from all that came before."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrnn import checks, initializers
+from jaxrnn.cell import Carry, Cell, Params
+from jaxrnn.record import Record, factory
+from jaxrnn.unroll import unroll
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LanguageModel(Record):
+    """A recurrent language model; see `language_model`, which makes it."""
+
+    cell: Cell
+    vocabulary_size: int
+    embedding_size: int | None
+    tied: bool
+
+    def init(self, key: jax.Array) -> Params:
+        """Parameters: "cell", "bias" [V], and "embedding" [V, E], "readout" [H, V] where the model has them."""
+        V, E = self.vocabulary_size, self.embedding_size
+        checks.init(key, V)
+        k1, k2, k3 = jax.random.split(key, 3)
+        cell = self.cell.init(k2, E or V)
+        y = self.cell.outputs(cell)
+        params = {"cell": cell, "bias": jnp.zeros(V, y.dtype)}
+        if E is not None:
+            params["embedding"] = initializers.normal(1.0 / math.sqrt(E) if self.tied else 1.0)(k1, (V, E), y.dtype)
+        if not self.tied:
+            params["readout"] = initializers.lecun_normal()(k3, (y.shape[-1], V), y.dtype)
+        elif y.shape[-1] != E:
+            raise ValueError(
+                f"embedding_size: a tied embedding is also the readout, so it must be H={y.shape[-1]}, the size of the "
+                f"cell's y, got {E}; lstm(..., projection={E}) gives y that size"
+            )
+        return params
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry that every sequence begins with."""
+        return self.cell.initial_carry(params["cell"], batch_shape)
+
+    def _inputs(self, params, tokens):
+        checks.tokens(tokens, self.vocabulary_size, "tokens")
+        if self.embedding_size is not None:
+            return params["embedding"][tokens]
+        return jax.nn.one_hot(tokens, self.vocabulary_size, dtype=params["bias"].dtype)
+
+    def _logits(self, params, y):
+        readout = params["embedding"].T if self.tied else params["readout"]
+        return (y.astype(readout.dtype) @ readout + params["bias"]).astype(jnp.promote_types(y.dtype, jnp.float32))
+
+    def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
+        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the symbol after each). `options` are those of `unroll`."""
+        carry, ys = unroll(self.cell, params["cell"], carry, self._inputs(params, tokens), **options)
+        return carry, self._logits(params, ys)
+
+    def step(self, params: Params, carry: Carry, token: jax.Array) -> tuple[Carry, jax.Array]:
+        """token [...] int -> (carry, logits [..., V] of the next symbol), for generation."""
+        carry, y = self.cell.step(params["cell"], carry, self._inputs(params, token))
+        return carry, self._logits(params, y)
+
+    def loss(
+        self,
+        params: Params,
+        carry: Carry | None,
+        tokens: jax.Array,
+        targets: jax.Array,
+        *,
+        weights: jax.Array | None = None,
+        unit: str = "nats",
+        **options: Any,
+    ) -> tuple[jax.Array, Carry]:
+        """Mean negative log-likelihood per target, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
+
+        tokens, targets [T, ...] int; weights [T, ...]: how much each target counts (None: 1). What `lengths` or `mask`
+        (options of `unroll`) take away does not count. unit: "nats" or "bits". Raises ValueError for another unit.
+        """
+        if unit not in ("nats", "bits"):
+            raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
+        checks.tokens(targets, self.vocabulary_size, "targets", like=tokens)
+        carry, logits = self.apply(params, carry, tokens, **options)
+        nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        weights = jnp.ones_like(nats) if weights is None else jnp.broadcast_to(weights, nats.shape).astype(nats.dtype)
+        if options.get("lengths") is not None:
+            time = jnp.arange(nats.shape[0]).reshape(-1, *[1] * (nats.ndim - 1))
+            weights = jnp.where(time < options["lengths"], weights, 0)
+        if options.get("mask") is not None:
+            weights = jnp.where(options["mask"], weights, 0)
+        # A sequence without a single target has loss 0, not 0/0.
+        mean = (nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
+        return mean / (math.log(2) if unit == "bits" else 1), carry
+
+
+@factory
+def language_model(
+    cell: Cell, vocabulary_size: int, embedding_size: int | None = None, *, tied: bool = False
+) -> LanguageModel:
+    """A recurrent language model: p(symbol | all before) = softmax(y readout + bias), y from `cell` over the symbols.
+
+    cell: any cell, or a stack of them. vocabulary_size: V symbols, numbered from 0.
+    embedding_size: symbols come in as learned vectors of this size E; None: as one-hot vectors of size V.
+    tied: the readout is the embedding transposed (Press and Wolf 2017, arXiv 1608.05859), which needs E = H.
+    Raises TypeError or ValueError for options that do not fit. Mikolov et al. 2010, "Recurrent neural network based
+    language model".
+    """
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell: expected a cell such as jaxrnn.lstm(256), got {cell!r}")
+    checks.positive(vocabulary_size, "vocabulary_size")
+    if embedding_size is not None:
+        checks.positive(embedding_size, "embedding_size")
+    elif tied:
+        raise ValueError("embedding_size: expected a size with tied=True, got None: one-hot inputs have no embedding")
+    return LanguageModel(cell, vocabulary_size, embedding_size, tied)

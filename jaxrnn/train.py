@@ -1,0 +1,253 @@
+"""Training: truncated backpropagation through time, one update with optax, and the loop around it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrnn.cell import Carry, Params
+from jaxrnn.optional import optional
+from jaxrnn.wrappers import select
+
+# (params, carry, window) -> (losses [n, ...], weights [n, ...], carry); the leaves of a window are [n, ...]
+Losses = Callable[[Params, Carry, Any], tuple[jax.Array, jax.Array, Carry]]
+
+
+class TrainState(NamedTuple):
+    """All that a run needs to go on to the same bits, data apart."""
+
+    step: jax.Array  # [] int32, updates made
+    params: Params
+    opt_state: Any
+    carry: Carry  # of the streams, handed from window to window
+    healthy: jax.Array  # [] bool, False once a gradient was not finite: then nothing changes any more
+
+
+class NotFinite(FloatingPointError):
+    """A loss or a gradient was NaN or Inf. The state is that from before the step."""
+
+
+def next_symbol(model: Any) -> Losses:
+    """The losses of a language model on a `data.Window`, in nats; where `fresh` the carry restarts."""
+
+    def losses(params, carry, window):
+        carry = select(window.fresh[0], model.initial_carry(params, window.tokens.shape[1:]), carry)
+        carry, logits = model.apply(params, carry, window.tokens)
+        nats = optax.softmax_cross_entropy_with_integer_labels(logits, window.targets)
+        return nats, window.weights, carry
+
+    return losses
+
+
+def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None) -> Callable:
+    """The gradient of truncated backpropagation through time, BPTT(k1, k2): every k1 steps, back through k2 steps.
+
+    Returns `(params, carry, window [T, ...]) -> ((total, weight, carry), grads)`: the weighted sum of the losses, the
+    sum of the weights, the carry after T steps, and the gradient of `total` with respect to params in which the loss
+    of each block of k1 steps is seen from the k2 steps that end with it, and from no step before those.
+
+    k1=None: T, one block. k2=None: k1. With k2 >= T nothing is cut: full BPTT, for every k1. The carry's value always
+    crosses from step to step; only the gradient is cut.
+    Raises ValueError for k1 < 1, k2 < k1, or a T that is not a multiple of k1.
+    Williams and Peng 1990; the two numbers are those of Sutskever 2013, "Training recurrent neural networks", 2.8.6.
+    """
+    if k1 is not None and k1 < 1 or k2 is not None and k2 < (k1 or 1):
+        raise ValueError(f"k1, k2: expected 1 <= k1 <= k2, got k1={k1}, k2={k2}")
+
+    def total(params, carry, window, counted):
+        """The weighted sum over the last `counted` steps of a window; as aux its weight, and the carry at its end."""
+        each, weights, carry = losses(params, carry, window)
+        each, weights = each[-counted:], weights[-counted:]
+        return (each * weights).sum(), (weights.sum(), carry)
+
+    def gradient(params, carry, window):
+        T = jax.tree.leaves(window)[0].shape[0]
+        block = T if k1 is None else k1
+        back = block if k2 is None else k2
+        if T % block:
+            raise ValueError(f"window: expected T to be a multiple of k1={block}, got T={T}")
+
+        def part(first, size):
+            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, size), window)
+
+        # The blocks that end within k2 steps are cut nowhere: one piece of full BPTT.
+        whole = min(T, back // block * block)
+        (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, carry, part(0, whole), whole)
+        if whole == T:
+            return (loss, weight, end), grads
+
+        # Every later block looks back `back` steps from its end, from a place that moves on by a block.
+        first = whole + block - back
+        behind = losses(params, carry, part(0, first))[2]
+
+        def later(state, first):
+            behind, _, *sums = state
+            window = part(first, back)
+            (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, behind, window, block)
+            if back > block:
+                behind = losses(params, behind, jax.tree.map(lambda a: a[:block], window))[2]
+            else:
+                behind = end
+            return (behind, end, *jax.tree.map(jnp.add, sums, [loss, weight, grads])), None
+
+        starts = jnp.arange(first, T - back + 1, block)
+        (_, end, loss, weight, grads), _ = jax.lax.scan(later, (behind, end, loss, weight, grads), starts)
+        return (loss, weight, end), grads
+
+    return gradient
+
+
+def make_update(losses: Losses, optimizer: optax.GradientTransformation, *, k1: int | None = None, k2: int | None = None):
+    """`update(state, window) -> (state, {"loss", "gradient_norm", "healthy"})`, jitted, its state donated.
+
+    loss is the mean over the window's weights, in the unit of `losses`; gradient_norm is that before `optimizer`, which
+    may clip. A step whose loss or norm is not finite changes nothing, and neither does any step after it.
+    """
+    gradient = truncated_bptt(losses, k1, k2)
+
+    def update(state: TrainState, window: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        (total, weight, carry), grads = gradient(state.params, state.carry, window)
+        weight = jnp.maximum(weight, jnp.finfo(total.dtype).tiny)
+        grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
+        loss, norm = total / weight, optax.global_norm(grads)
+        healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
+        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)
+        # A gradient is NaN at worst where nothing is taken from it: a selection keeps the old state whole.
+        state = jax.tree.map(lambda n, o: jnp.where(healthy, n, o), new, state._replace(healthy=healthy))
+        return state, {"loss": loss, "gradient_norm": norm, "healthy": healthy}
+
+    return jax.jit(update, donate_argnums=0)
+
+
+def start(model: Any, key: jax.Array, optimizer: optax.GradientTransformation, batch_shape: tuple[int, ...]) -> TrainState:
+    """The state a run begins with: step 0, fresh parameters, fresh carries for `batch_shape` streams."""
+    params = model.init(key)
+    carry = model.initial_carry(params, batch_shape)
+    return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
+
+
+def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Sequence[Any]], float]:
+    """`evaluate(params, carry, windows)`: the mean loss over windows in order, the carry handed on, by weight."""
+
+    @jax.jit
+    def total(params, carry, window):
+        each, weights, carry = losses(params, carry, window)
+        return (each * weights).sum(), weights.sum(), carry
+
+    def evaluate(params, carry, windows):
+        loss = weight = 0.0
+        for window in windows:
+            here, counted, carry = total(params, carry, window)
+            loss, weight = loss + float(here), weight + float(counted)
+        return loss / weight if weight else 0.0
+
+    return evaluate
+
+
+class Report(NamedTuple):
+    """What the loop says after a stretch of steps."""
+
+    step: int
+    loss: float  # mean over the stretch
+    gradient_norm: float  # largest of the stretch
+    steps_per_second: float
+
+
+def fit(
+    update: Callable,
+    state: TrainState,
+    windows: Any,
+    steps: int,
+    *,
+    every: int = 50,
+    on_report: Callable[[Report, TrainState], None] = lambda report, state: None,
+    progress: bool = True,
+) -> tuple[TrainState, bool]:
+    """Make updates until `steps` have been made in all: (state, whether all were).
+
+    windows[k] is the window of step k, so a run that is picked up goes on where it was. After every `every` steps, at
+    the end and when interrupted, `on_report(report, state)` is called: the place to evaluate and to save.
+    Ctrl-C (SIGINT) and SIGTERM end the loop after the step at work; a second one ends it at once.
+    progress: a bar with steps/s, loss and time left, on a terminal only.
+    Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
+    """
+    done = int(state.step)
+    with interruptible() as interrupted, _bar(done, steps, progress) as bar:
+        while done < steps and not interrupted():
+            began, metrics = time.perf_counter(), []
+            until = min(steps, done - done % every + every)
+            for k in range(done, until):
+                state, seen = update(state, windows[k])
+                metrics.append(seen)
+                if interrupted():
+                    break
+            metrics = jax.device_get(metrics)  # waits, once for the stretch
+            for offset, seen in enumerate(metrics):
+                if not seen["healthy"]:
+                    raise NotFinite(
+                        f"step {done + offset}: loss {seen['loss']}, gradient norm {seen['gradient_norm']}; the state "
+                        f"is that before it. A smaller learning rate or clip_by_global_norm may help"
+                    )
+            done += len(metrics)
+            loss = sum(float(m["loss"]) for m in metrics) / len(metrics)
+            norm = max(float(m["gradient_norm"]) for m in metrics)
+            report = Report(done, loss, norm, len(metrics) / (time.perf_counter() - began))
+            bar(report)
+            on_report(report, state)
+    return state, done >= steps
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Within it, the first SIGINT or SIGTERM is only noted: yields a function that says whether one came.
+
+    A step must not be cut in the middle: its input buffers are already given away. Outside the main thread, where
+    Python takes no signals, nothing is noted.
+    """
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number, frame):
+        came.set()
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield came.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[Report], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    console = optional("rich.console", "train", "the progress bar").Console() if wanted else None
+    if console is None or not console.is_terminal:
+        yield lambda report: None
+        return
+    rich = optional("rich.progress", "train", "the progress bar")
+    columns = (
+        rich.BarColumn(), rich.MofNCompleteColumn(), rich.TextColumn("{task.description}"), rich.TimeElapsedColumn(),
+        rich.TextColumn("left"), rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns, console=console) as progress:
+        task = progress.add_task("compiling", total=steps, completed=done)
+        yield lambda report: progress.update(
+            task,
+            completed=report.step,
+            description=f"loss {report.loss:.3f}  {report.steps_per_second:.1f} steps/s",
+        )
