@@ -1,0 +1,194 @@
+"""The house in order: floors of imports, sizes, docstrings, what importing loads, paths, and the README's code."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxrnn
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jaxrnn"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn."))
+
+# From low to high: a module imports from those before it, and from itself.
+# fmt: off
+FLOORS = [
+    "optional", "record", "checks", "cell", "initializers", "cells", "wrappers", "engines", "unroll", "models", "interop",
+    "data", "decode", "config", "checkpoint", "train",
+]
+# fmt: on
+FLOOR = {name: height for height, name in enumerate(FLOORS)}
+HIGHEST = FLOOR | {"interop": FLOOR["cells"] + 1}  # weights in and out know cells, not how they are run
+HEAVY = ["rich", "tyro", "orbax", "matplotlib", "torch", "keras", "haiku", "equinox", "flax", "tensorflow", "onnx"]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path):
+    """Every part of jaxrnn that a file imports, also inside functions: (line, its top name; "" for jaxrnn itself)."""
+    inside = path.relative_to(PACKAGE).parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(["jaxrnn", *inside[: len(inside) - node.level]]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            modules = [f"{module}.{alias.name}" for alias in node.names] if module == "jaxrnn" else [module]
+        else:
+            continue
+        for module in modules:
+            top, *rest = module.split(".")
+            if top == "jaxrnn":
+                yield node.lineno, rest[0] if rest else ""
+
+
+def floor_faults(path: Path) -> list[str]:
+    """What a file of the package imports and may not."""
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    faults = []
+    for line, there in imported(path):
+        where = f"{named(path)}:{line} imports"
+        if there not in FLOOR:
+            faults.append(
+                f"{where} jaxrnn.{there}: not a module of FLOORS; import a name from the module that defines it"
+            )
+        elif there != here and FLOOR[there] >= HIGHEST[here]:
+            faults.append(f"{where} jaxrnn.{there}, which is not below jaxrnn.{here}")
+    return faults
+
+
+def test_every_module_has_a_floor():
+    assert {name.split(".")[1] for name in MODULES} <= set(FLOOR), "add the new module to FLOORS"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path != PACKAGE / "__init__.py"], ids=named)
+def test_imports_only_from_below(path):
+    assert floor_faults(path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("wrappers.py", "import jaxrnn.unroll"),
+        ("wrappers.py", "import os, jaxrnn.train as train"),
+        ("wrappers.py", "from jaxrnn.unroll import unroll"),
+        ("wrappers.py", "from jaxrnn import cell, engines"),
+        ("wrappers.py", "from .unroll import unroll"),
+        ("wrappers.py", "from . import unroll"),
+        ("wrappers.py", "def late():\n    from jaxrnn.models import language_model"),
+        ("engines/scan.py", "from ..unroll import unroll"),
+        ("train.py", "import jaxrnn"),
+        ("train.py", "from jaxrnn import lstm"),
+        ("interop/torch.py", "from jaxrnn.wrappers import stack"),
+    ],
+)
+def test_the_floors_are_watched(name, text, tmp_path, monkeypatch):
+    """Each way to write an import from above, or of the whole package, is seen."""
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert len(floor_faults(tmp_path / name)) == 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_no_file_is_long(path):
+    """A file of over 300 lines wants to be two."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def public_definitions(tree: ast.Module):
+    """Functions, classes and methods that a reader may use, with their names."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in tree.body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield node.name, node
+            if isinstance(node, ast.ClassDef):
+                for method in node.body:
+                    if isinstance(method, kinds) and not method.name.startswith("_"):
+                        yield f"{node.name}.{method.name}", method
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_public_definitions_have_docstrings(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "the module says nothing of itself"
+    assert [name for name, node in public_definitions(tree) if not ast.get_docstring(node)] == []
+
+
+@pytest.mark.parametrize("name", ["jaxrnn", *MODULES])
+def test_names_in_all_exist_and_have_docstrings(name):
+    """Data such as CELLS has no docstring of its own: the text of its module speaks of it."""
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", [])
+    assert len(set(names)) == len(names)
+    for public in names:
+        value = getattr(module, public)
+        if callable(value) or isinstance(value, type(sys)):
+            assert (value.__doc__ or "").strip(), f"{name}.{public}"
+        else:
+            assert any(public in (sys.modules[m].__doc__ or "") for m in MODULES), (
+                f"{name}.{public}: no module speaks of it"
+            )
+
+
+@pytest.mark.parametrize("name", jaxrnn.CELLS)
+def test_a_cell_names_its_paper(name):
+    """A year, and someone's name before it."""
+    assert re.search(r"\b[A-Z][a-z]+\b.{0,80}\b(19|20)\d\d\b", jaxrnn.CELLS[name].__doc__)
+
+
+def test_cells_are_listed_under_their_own_names():
+    assert {name: cell.__name__ for name, cell in jaxrnn.CELLS.items()} == {name: name for name in jaxrnn.CELLS}
+    files = {path.stem for path in (PACKAGE / "cells").glob("*.py")} - {"__init__"}
+    assert files == set(jaxrnn.CELLS), "one recurrence per file, each in CELLS"
+
+
+def test_importing_jaxrnn_is_light():
+    """What is only wanted by training, or is another framework, is loaded when it is used."""
+    code = f"import sys, jaxrnn; print(sorted({set(HEAVY)} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def project_files():
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, cwd=ROOT, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: which files belong to the project is not known")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_path_of_one_machine(project_files):
+    """A file that names someone's own folder works for that someone only."""
+    absolute = re.compile(rb"(?<![\w.~])/(work|root|home|Users)/")
+    found = []
+    for path in project_files:
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if absolute.search(line):
+                found.append(f"{named(path)}:{number}")
+    assert found == []
+
+
+@pytest.mark.usefixtures("float32_only")
+def test_readme_code_runs(tmp_path, monkeypatch):
+    """The text itself, block after block in one scope, as a reader would paste it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.S | re.M))
+    assert blocks, "README.md has no ```python block"
+    monkeypatch.chdir(tmp_path)
+    scope = {"__name__": "readme"}
+    for block in blocks:
+        above = "\n" * text.count("\n", 0, block.start(1))  # so that a traceback has the README's own line
+        exec(compile(above + block[1], str(ROOT / "README.md"), "exec"), scope)
