@@ -1,7 +1,7 @@
 """Strictness, switched on in one place, and the random key of a test.
 
-float64 exists in every test, so types must be said: `param_dtype` of a cell is float32 unless asked otherwise, and a bare
-`jnp.zeros(3)` is float64. A test that must run as a user does, with float32 only, asks for the fixture `float32_only`.
+float64 exists in every test, so types must be said: `param_dtype` of a cell is float32 unless asked otherwise, and a
+bare `jnp.zeros(3)` is float64. A test that must run as a user does, with float32 only, asks for `float32_only`.
 """
 
 from __future__ import annotations

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+import jaxrnn
+
+
+def generator(key: jax.Array) -> np.random.Generator:
+    """NumPy's generator from a key of JAX, which would compile a program for each shape that it draws."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+
+def normal_like(key: jax.Array, tree: Any, scale: float = 1.0) -> Any:
+    """Normal noise in the shapes and types of a pytree of arrays or ShapeDtypeStructs; fair coins where it is bool."""
+    rng = generator(key)
+
+    def one(a):
+        draw = rng.random(a.shape) < 0.5 if a.dtype == bool else scale * rng.standard_normal(a.shape)
+        return jnp.asarray(draw.astype(a.dtype))
+
+    return jax.tree.map(one, tree)
+
+
+@functools.lru_cache(maxsize=256)
+def _init(cell: Any, input_size: int) -> Any:
+    return jax.tree.map(np.asarray, cell.init(jax.random.key(0), input_size))
 
 
 def noisy_params(cell: Any, key: jax.Array, input_size: int, dtype: Any = None, scale: float = 0.3) -> Any:
@@ -14,12 +38,14 @@ def noisy_params(cell: Any, key: jax.Array, input_size: int, dtype: Any = None, 
 
     `dtype`: the type they are cast to; None keeps that of `init`.
     """
-    leaves, tree = jax.tree.flatten(cell.init(key, input_size))
-    keys = jax.random.split(jax.random.fold_in(key, 1), len(leaves))
-    noise = [scale * jax.random.normal(k, leaf.shape, float) for k, leaf in zip(keys, leaves, strict=True)]
-    noisy = [(leaf.astype(n.dtype) + n).astype(dtype or leaf.dtype) for leaf, n in zip(leaves, noise, strict=True)]
-    assert all((leaf != 0).all() for leaf in noisy)
-    return jax.tree.unflatten(tree, noisy)
+    rng = generator(key)
+
+    def one(a):
+        noisy = (a.astype(float) + scale * rng.standard_normal(a.shape)).astype(dtype or a.dtype)
+        assert (noisy != 0).all()
+        return jnp.asarray(noisy)
+
+    return jax.tree.map(one, _init(cell, input_size))
 
 
 def problem(
@@ -31,38 +57,62 @@ def problem(
     """
     k_params, k_carry, k_xs = jax.random.split(key, 3)
     params = noisy_params(cell, k_params, D, dtype)
-    carry = cell.initial_carry(params, batch)
     x = jax.ShapeDtypeStruct((D,), dtype or jnp.float32) if cell.input is None else cell.input(params)
     xs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((T, *batch, *a.shape), a.dtype), x)
-    return params, _draw(k_carry, carry, 0.5), _draw(k_xs, xs, 1.0)
-
-
-def _draw(key, like, scale):
-    def one(k, a):
-        if a.dtype == jnp.bool_:
-            return jax.random.bernoulli(k, 0.5, a.shape)
-        return (scale * jax.random.normal(k, a.shape, float)).astype(a.dtype)
-
-    leaves, tree = jax.tree.flatten(like)
-    return jax.tree.unflatten(tree, map(one, jax.random.split(key, len(leaves)), leaves))
+    carry = jax.eval_shape(lambda p: cell.initial_carry(p, batch), params)
+    return params, normal_like(k_carry, carry, 0.5), normal_like(k_xs, xs)
 
 
 def tolerance(dtype: Any, steps: int) -> float:
-    """How far two right answers may be apart after `steps` steps, relative to the largest number compared: 4 eps a step.
+    """How far two right answers may be apart after `steps` steps, relative to the largest number: 4 eps a step.
 
-    In a step the drive, the recurrent product, the activations and the carry are each rounded once, to half an eps of a number
-    of about 1 to 4; the gates hand errors on with a slope below 1, so they add up over steps at worst.
+    In a step the drive, the recurrent product, the activations and the carry are each rounded, to half an eps of a
+    number of about 1 to 4; the gates hand errors on with a slope below 1, so they add up over steps at worst.
     """
     return 4 * steps * float(jnp.finfo(dtype).eps)
 
 
 def assert_close(actual: Any, expected: Any, tol: float) -> None:
-    """Two pytrees have the same structure and shapes, and each leaf is finite and within tol · max(1, largest expected)."""
+    """Two pytrees have one structure and shapes, and each leaf is finite and within tol · max(1, largest expected)."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for (path, a), e in zip(jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True):
         a, e = np.asarray(a, np.float64), np.asarray(e, np.float64)
         name = jax.tree_util.keystr(path) or "value"
         assert a.shape == e.shape, f"{name}: {a.shape} is not {e.shape}"
-        assert np.isfinite(e).all() and np.isfinite(a).all(), f"{name}: not finite"
+        assert np.isfinite(e).all(), f"{name}: the expected is not finite"
+        assert np.isfinite(a).all(), f"{name}: not finite"
         error = np.abs(a - e).max(initial=0.0) / max(1.0, np.abs(e).max(initial=0.0))
         assert error <= tol, f"{name}: off by {error:.3g}, tolerance {tol:.3g}"
+
+
+# Every cell as it comes, and every option that changes its mathematics: name -> (factory, options).
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in jaxrnn.CELLS},
+    "elman_relu": ("elman", {"activation": "relu"}),
+    "gated_activations": ("gated", {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}),
+    "gru_activations": ("gru", {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}),
+    "gru_reset_before_activations": (
+        "gru_reset_before",
+        {"activation": "soft_sign", "gate_activation": "hard_sigmoid"},
+    ),
+    "lstm_activations": (
+        "lstm",
+        {"activation": "soft_sign", "gate_activation": "hard_sigmoid", "output_activation": "sigmoid"},
+    ),
+    "lstm_peepholes": ("lstm", {"peepholes": True}),
+    "lstm_coupled": ("lstm", {"coupled": True}),
+    "lstm_coupled_peepholes": ("lstm", {"coupled": True, "peepholes": True}),
+    "lstm_projection": ("lstm", {"projection": 2}),
+    "lstm_projection_peepholes": ("lstm", {"projection": 2, "peepholes": True}),
+    "lstm_clip": ("lstm", {"cell_clip": 0.4}),
+    "lstm_clip_coupled_projection_peepholes": (
+        "lstm",
+        {"cell_clip": 0.4, "coupled": True, "projection": 2, "peepholes": True},
+    ),
+}
+
+
+def variant(name: str, **more: Any) -> Any:
+    """The cell of that row of VARIANTS with H = 5, made anew; `more` options, such as dtype."""
+    factory, options = VARIANTS[name]
+    return jaxrnn.CELLS[factory](5, **options, **more)

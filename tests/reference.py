@@ -1,0 +1,157 @@
+"""The cells again, as another program: NumPy, float64, one row and one step at a time, gates by name, from the papers.
+
+Imports nothing of jaxrnn. Params are dicts of arrays in jaxrnn's layout, a carry is a tuple of vectors, and
+a step is `step(params, carry, x [D], **options) -> (carry, y)`. To add a cell: write its step, and list it in STEPS.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "relu": lambda z: np.maximum(z, 0),
+    "soft_sign": lambda z: z / (1 + np.abs(z)),
+    "hard_sigmoid": lambda z: np.clip((z + 3) / 6, 0, 1),
+}
+
+
+def columns(matrix, names):
+    """The blocks of columns of a kernel (or the blocks of a bias), by the letters of their gates."""
+    return dict(zip(names, np.split(matrix, len(names), axis=-1), strict=True))
+
+
+def elman(params, carry, x, activation="tanh"):
+    """Elman 1990, with a bias: h' = activation(W x + U h + b)."""
+    (h,) = carry
+    h = ACTIVATIONS[activation](x @ params["kernel"] + h @ params["recurrent_kernel"] + params["bias"])
+    return (h,), h
+
+
+def gated(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """One gate: g opens to the new, h' = (1 - g) h + g n."""
+    (h,) = carry
+    W, U, b = (columns(params[name], "gn") for name in ("kernel", "recurrent_kernel", "bias"))
+    g = ACTIVATIONS[gate_activation](x @ W["g"] + h @ U["g"] + b["g"])
+    n = ACTIVATIONS[activation](x @ W["n"] + h @ U["n"] + b["n"])
+    h = h + g * (n - h)
+    return (h,), h
+
+
+def lstm(
+    params,
+    carry,
+    x,
+    *,
+    peepholes=False,
+    coupled=False,
+    projection=None,
+    cell_clip=None,
+    activation="tanh",
+    gate_activation="sigmoid",
+    output_activation=None,
+):
+    """Greff et al. 2017, section 2 (their z is g here) and its variants; projection and clip of Sak et al. 2014."""
+    h, c = carry
+    gates = "fgo" if coupled else "ifgo"
+    W, U, b = (columns(params[name], gates) for name in ("kernel", "recurrent_kernel", "bias"))
+    sigma, phi = ACTIVATIONS[gate_activation], ACTIVATIONS[activation]
+    psi = ACTIVATIONS[output_activation or activation]
+    zero = {gate: np.zeros_like(c) for gate in "ifo"}
+    p = columns(params["peephole"], gates.replace("g", "")) if peepholes else zero
+
+    f = sigma(x @ W["f"] + h @ U["f"] + p["f"] * c + b["f"])
+    i = 1 - f if coupled else sigma(x @ W["i"] + h @ U["i"] + p["i"] * c + b["i"])
+    g = phi(x @ W["g"] + h @ U["g"] + b["g"])
+    c = i * g + f * c
+    if cell_clip is not None:
+        c = np.minimum(np.maximum(c, -cell_clip), cell_clip)
+    o = sigma(x @ W["o"] + h @ U["o"] + p["o"] * c + b["o"])
+    h = o * psi(c)
+    if projection is not None:
+        h = h @ params["projection"]
+        assert h.shape == (projection,)
+    return (h, c), h
+
+
+def gru(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """Cho et al. 2014, first version: the reset gate acts on the product, whose bias is d."""
+    (h,) = carry
+    W, U, b, d = (columns(params[name], "rzn") for name in ("kernel", "recurrent_kernel", "bias", "recurrent_bias"))
+    sigma, phi = ACTIVATIONS[gate_activation], ACTIVATIONS[activation]
+    r = sigma(x @ W["r"] + b["r"] + h @ U["r"] + d["r"])
+    z = sigma(x @ W["z"] + b["z"] + h @ U["z"] + d["z"])
+    n = phi(x @ W["n"] + b["n"] + r * (h @ U["n"] + d["n"]))
+    h = z * h + (1 - z) * n
+    return (h,), h
+
+
+def gru_reset_before(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """Cho et al. 2014, third version: the reset gate acts on h, before the product."""
+    (h,) = carry
+    W, U, b = (columns(params[name], "rzn") for name in ("kernel", "recurrent_kernel", "bias"))
+    sigma, phi = ACTIVATIONS[gate_activation], ACTIVATIONS[activation]
+    r = sigma(x @ W["r"] + h @ U["r"] + b["r"])
+    z = sigma(x @ W["z"] + h @ U["z"] + b["z"])
+    n = phi(x @ W["n"] + (r * h) @ U["n"] + b["n"])
+    h = z * h + (1 - z) * n
+    return (h,), h
+
+
+STEPS = {"elman": elman, "gated": gated, "lstm": lstm, "gru": gru, "gru_reset_before": gru_reset_before}
+
+
+def stack(*steps):
+    """One step through layers, each reading the y of the one below; params and carry are {"layer_0": ..., ...}."""
+
+    def step(params, carry, x):
+        new = {}
+        for i, layer in enumerate(steps):
+            new[f"layer_{i}"], x = layer(params[f"layer_{i}"], carry[f"layer_{i}"], x)
+        return new, x
+
+    return step
+
+
+def run(step, params, initial, carry, xs, *, lengths=None, mask=None, reset=None, reverse=False):
+    """Every row by itself, every step by itself: xs [T, ..., D] -> (carry, ys [T, ..., H]).
+
+    `initial` is the carry of one row at its start, `carry` that of all rows (None: `initial` in each).
+
+        lengths: a row is its first so many steps; y is 0 after them.
+        reset: True puts the carry back to `initial`, then the step is taken.
+        mask: False takes no step: the carry stays, y is 0. (A reset at that step has still happened.)
+        reverse: the steps of the row from the last to the first, y written where its x stands.
+    """
+    T, *batch = xs.shape[:-1]
+    ys = np.zeros((T, *batch, len(step(params, initial, xs[(0,) * (xs.ndim - 1)])[1])))
+    ends = []
+    for row in np.ndindex(*batch):
+        state = initial if carry is None else each(operator.itemgetter(row), carry)
+        times = list(range(T if lengths is None else lengths[row]))
+        if reverse:
+            times.reverse()
+        for t in times:
+            if reset is not None and reset[(t, *row)]:
+                state = initial
+            if mask is None or mask[(t, *row)]:
+                state, ys[(t, *row)] = step(params, state, xs[(t, *row)])
+        ends.append(state)
+    return each(lambda *rows: np.reshape(rows, (*batch, *rows[0].shape)), *ends), ys
+
+
+def each(f, *trees):
+    """f of the arrays that stand at the same place in dicts and tuples."""
+    if isinstance(trees[0], dict):
+        return {name: each(f, *(tree[name] for tree in trees)) for name in trees[0]}
+    if isinstance(trees[0], tuple):
+        return tuple(each(f, *parts) for parts in zip(*trees, strict=True))
+    return f(*trees)
