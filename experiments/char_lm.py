@@ -24,6 +24,7 @@ import numpy as np
 import optax
 
 import jaxrnn
+from experiments.rulers import rulers
 from jaxrnn import data, decode, train
 from jaxrnn.checkpoint import Checkpoints, save_description
 from jaxrnn.optional import optional
@@ -50,9 +51,7 @@ class Options:
     batch: int = 32
     """B, streams read side by side."""
     window: int = 64
-    """Steps between updates (k1)."""
-    lookback: int | None = None
-    """Steps that a gradient reaches back (k2), at most the window; None: the whole window."""
+    """Steps between updates, and those a gradient reaches back at most: truncated BPTT with k1 = k2."""
     steps: int = 2000
     """Updates in all."""
     rate: float = 4e-3
@@ -90,7 +89,7 @@ def main(options: Options) -> dict:
     losses = train.next_symbol(model)
     rate = optax.warmup_cosine_decay_schedule(0.0, options.rate, min(100, options.steps // 10), options.steps, 1e-5)
     optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.adamw(rate, weight_decay=options.decay))
-    update = train.make_update(losses, optimizer, k2=options.lookback)
+    update = train.make_update(losses, optimizer)
     state = train.start(model, jax.random.key(options.seed), optimizer, (options.batch,))
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
@@ -126,7 +125,8 @@ def main(options: Options) -> dict:
     try:
         state, complete = train.fit(update, state, streams, options.steps, every=options.every, on_report=on_report)
     except train.NotFinite as error:
-        sys.exit(f"stopped: {error}")
+        checkpoints.save(int(error.state.step), error.state)
+        sys.exit(f"stopped, and saved as it was before: {error}")
     finally:
         checkpoints.close()
     print(f"trained for {time.perf_counter() - began:.0f} s")
@@ -137,8 +137,6 @@ def main(options: Options) -> dict:
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     bits = lines[-1]["held_out"]
     began = time.perf_counter()
-    from experiments.rulers import rulers
-
     found = rulers(numbers, held_out, len(vocabulary), text, held_out_text)
     print(f"\nbits per symbol of the held-out text (rulers took {time.perf_counter() - began:.0f} s)")
     for name, value in sorted([*found.items(), (str(cell), bits)], key=lambda ruler: -ruler[1]):

@@ -32,7 +32,11 @@ class TrainState(NamedTuple):
 
 
 class NotFinite(FloatingPointError):
-    """A loss or a gradient was NaN or Inf. The state is that from before the step."""
+    """A loss or a gradient was NaN or Inf. `state` is that from before the step."""
+
+    def __init__(self, message: str, state: TrainState):
+        super().__init__(message)
+        self.state = state
 
 
 def next_symbol(model: Any) -> Losses:
@@ -117,7 +121,7 @@ def make_update(losses: Losses, optimizer: optax.GradientTransformation, *, k1: 
         (total, weight, carry), grads = gradient(state.params, state.carry, window)
         weight = jnp.maximum(weight, jnp.finfo(total.dtype).tiny)
         grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
-        loss, norm = total / weight, optax.global_norm(grads)
+        loss, norm = total / weight, optax.tree.norm(grads)
         healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)
@@ -195,7 +199,8 @@ def fit(
                 if not seen["healthy"]:
                     raise NotFinite(
                         f"step {done + offset}: loss {seen['loss']}, gradient norm {seen['gradient_norm']}; the state "
-                        f"is that before it. A smaller learning rate or clip_by_global_norm may help"
+                        "is that before it. A smaller learning rate or clip_by_global_norm may help",
+                        state._replace(healthy=jnp.bool_(True)),
                     )
             done += len(metrics)
             loss = sum(float(m["loss"]) for m in metrics) / len(metrics)

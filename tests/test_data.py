@@ -1,0 +1,145 @@
+"""Text as numbers and streams, and configurations as JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import VARIANTS, variant
+
+import jaxrnn
+from jaxrnn import data
+from jaxrnn.data import UNKNOWN, Streams, Vocabulary
+
+TEXT = "Ein Ölbild — 3 x 4 cm, né 1899.\n\tdef f(x): return x_1 "
+
+
+@pytest.mark.parametrize("kind", ["characters", "bytes", "words"])
+def test_text_comes_back(kind):
+    vocabulary = Vocabulary.of(TEXT, kind)
+    numbers = vocabulary.encode(TEXT)
+    assert vocabulary.decode(numbers) == TEXT
+    assert numbers.dtype == np.int32 and numbers.min() >= 1 and numbers.max() < len(vocabulary)
+    expected = {"characters": len(TEXT), "bytes": len(TEXT.encode()), "words": 33}[kind]
+    assert len(numbers) == expected
+
+
+def test_unknown_symbols_are_number_0_and_say_so():
+    vocabulary = Vocabulary.of("abcabc")
+    assert vocabulary.encode("axb").tolist() == [1, 0, 2]
+    assert vocabulary.decode([1, 0, 2]) == f"a{UNKNOWN}b"
+    assert Vocabulary.of("the cat", "words").encode("the dog").tolist()[-1] == 0
+
+
+def test_rare_symbols_are_left_to_the_unknown_one():
+    assert Vocabulary.of("aaabbc", at_least=2).symbols == ("a", "b")
+    assert Vocabulary.of("aaabbc", at_most=1).symbols == ("a",)
+
+
+def test_vocabulary_survives_json():
+    for kind in "characters", "bytes", "words":
+        vocabulary = Vocabulary.of(TEXT, kind)
+        assert Vocabulary.from_config(json.loads(json.dumps(vocabulary.to_config()))) == vocabulary
+
+
+def test_vocabulary_of_unknown_kind():
+    with pytest.raises(ValueError, match="kind: expected 'characters', 'bytes' or 'words', got 'runes'"):
+        Vocabulary.of(TEXT, "runes")
+
+
+@pytest.mark.parametrize(("length", "batch", "window"), [(103, 4, 7), (101, 4, 5), (9, 8, 3), (50, 1, 100), (17, 3, 1)])
+def test_each_symbol_but_the_first_is_a_target_once(length, batch, window):
+    """Against a walk over the text by hand, and with the stream of each target running on where it stopped."""
+    numbers = np.arange(1000, 1000 + length, dtype=np.int32)  # each symbol is its own place
+    streams = Streams(numbers, batch, window)
+    seen, before = [], None
+    for k, (tokens, targets, weights, fresh) in enumerate(streams):
+        assert tokens.shape == targets.shape == weights.shape == (window, batch)
+        assert fresh.tolist() == [k == 0] + [False] * (window - 1)
+        there = weights == 1
+        assert np.array_equal(targets[there], tokens[there] + 1)
+        assert set(np.unique(weights)) <= {0.0, 1.0} and (targets[~there] == 0).all()
+        seen += targets[there].tolist()
+        if before is not None:
+            assert np.array_equal(tokens[0][there[0]], before[-1][there[0]] + 1)
+        before = tokens
+    assert sorted(seen) == numbers[1:].tolist()
+    assert k + 1 == len(streams)
+    again = streams[len(streams) + 1]  # epochs are laid end to end
+    assert all(np.array_equal(a, b) for a, b in zip(again, streams[1], strict=True))
+
+
+def test_streams_want_a_target_for_each_row():
+    with pytest.raises(ValueError, match=r"numbers: expected more than batch_size=8 symbols, .* got 8; give more text"):
+        Streams(np.arange(8, dtype=np.int32), 8, 4)
+
+
+def test_files_of_a_folder_in_one_order_and_split_whole(tmp_path):
+    texts = {f"{name}.txt": name * 100 for name in "abcdefghij"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "k.txt").write_bytes(b"k" * 99 + b"\xff")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
+    (tmp_path / "empty.txt").write_text("")
+    found = data.read_text(tmp_path)
+    assert sorted(found) == sorted([*texts.values(), "k" * 99 + UNKNOWN])
+    assert found == data.read_text(tmp_path) != sorted(found)
+    assert sorted(data.read_text(tmp_path, "*.txt")) == sorted(texts.values())
+    train, held_out = data.split_text(found, 0.2)
+    assert train == "".join(found[:8]) and held_out == "".join(found[8:])
+
+
+def test_one_file_is_split_by_position(tmp_path):
+    (tmp_path / "one").write_text("0123456789")
+    assert data.split_text(data.read_text(tmp_path / "one"), 0.3) == ("0123456", "789")
+
+
+def test_where_there_is_no_text(tmp_path):
+    with pytest.raises(FileNotFoundError, match="text: expected a file or a folder, found nothing at"):
+        data.read_text(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError, match="text: found no text in"):
+        data.read_text(tmp_path)
+    with pytest.raises(ValueError, match=r"held_out: expected a share between 0 and 1, got 1\.5"):
+        data.split_text(["text"], 1.5)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_cells_come_back_from_json(name):
+    cell = variant(name, dtype="bfloat16")
+    assert jaxrnn.from_config(json.loads(json.dumps(jaxrnn.to_config(cell)))) == cell
+
+
+def test_compositions_and_models_come_back_from_json():
+    cell = jaxrnn.stack(
+        jaxrnn.lstm(4, forget_bias=jaxrnn.initializers.chrono(30)),
+        jaxrnn.learned_carry(jaxrnn.gru(3, activation=jnp.sin, **jaxrnn.initializers.torch_defaults("gru"))),
+    )
+    model = jaxrnn.models.language_model(cell, 10, 5)
+    config = json.loads(json.dumps(jaxrnn.to_config(model)))
+    assert jaxrnn.from_config(config) == model
+    assert repr(jaxrnn.from_config(config)) == repr(model)
+
+
+@jaxrnn.factory
+def mine(hidden_size: int, *, slope: float = 0.5) -> jaxrnn.Cell:
+    """A cell of the user's own."""
+    return jaxrnn.elman(hidden_size)
+
+
+def test_own_factories_come_back_by_name():
+    config = jaxrnn.to_config(mine(3, slope=random.Random(0).random()))
+    assert jaxrnn.from_config(config, {"mine": mine}) == mine(3, slope=random.Random(0).random())
+    with pytest.raises(KeyError, match="'mine' is not a factory of jaxrnn; give it in factories="):
+        jaxrnn.from_config(config)
+
+
+def test_what_cannot_be_saved_says_so():
+    with pytest.raises(TypeError, match="cannot be saved as an option; name a function of jax.nn"):
+        jaxrnn.to_config(jaxrnn.elman(3, activation=lambda z: z))
+    by_hand = jaxrnn.Cell(lambda key, n: {}, lambda p: (), plain_step=lambda p, c, x: (c, x))
+    with pytest.raises(TypeError, match="only what a factory made can be saved; decorate yours with jaxrnn.factory"):
+        jaxrnn.to_config(by_hand)
