@@ -1,0 +1,121 @@
+"""Parity with PyTorch.
+
+Weights are [G·H, D], used as W x, with two biases. LSTM gates are i, f, g, o; GRU gates r, z, n, with b_hn inside the
+reset. Also packed rows, both directions, two layers.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from sides import LENGTHS, B, D, H, T, assert_same, both_dtypes
+
+import jaxrnn
+from jaxrnn import ElmanCarry, GRUCarry, LSTMCarry
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+P = 3  # projected units
+row = jax.ShapeDtypeStruct((B, H), float)
+
+
+def one_bias(w, suffix):
+    """RNN and LSTM: the two biases only ever stand as their sum."""
+    return {
+        "kernel": w[f"weight_ih_{suffix}"].T,
+        "recurrent_kernel": w[f"weight_hh_{suffix}"].T,
+        "bias": w[f"bias_ih_{suffix}"] + w[f"bias_hh_{suffix}"],
+    }
+
+
+def projected(w, suffix):
+    return {**one_bias(w, suffix), "projection": w[f"weight_hr_{suffix}"].T}
+
+
+def gru(w, suffix):
+    return {
+        "kernel": w[f"weight_ih_{suffix}"].T,
+        "recurrent_kernel": w[f"weight_hh_{suffix}"].T,
+        "bias": w[f"bias_ih_{suffix}"],
+        "recurrent_bias": w[f"bias_hh_{suffix}"],
+    }
+
+
+PAIRS = {
+    "tanh": (torch.nn.RNN, {}, jaxrnn.elman(H), one_bias, ElmanCarry(row)),
+    "relu": (torch.nn.RNN, {"nonlinearity": "relu"}, jaxrnn.elman(H, activation="relu"), one_bias, ElmanCarry(row)),
+    "lstm": (torch.nn.LSTM, {}, jaxrnn.lstm(H), one_bias, LSTMCarry(row, row)),
+    "projected_lstm": (
+        torch.nn.LSTM,
+        {"proj_size": P},
+        jaxrnn.lstm(H, projection=P),
+        projected,
+        LSTMCarry(h=jax.ShapeDtypeStruct((B, P), float), c=row),
+    ),
+    "gru": (torch.nn.GRU, {}, jaxrnn.gru(H), gru, GRUCarry(row)),
+}
+
+
+def side(module, lengths=None):
+    """The module over a sequence, with gradients; its carry is a list: a carry of ours for each layer and direction."""
+
+    def run(weights, carry, xs):
+        initial = [torch.stack(leaves) for leaves in zip(*carry, strict=True)]  # h, and c for an LSTM: [layers, B, H]
+        if lengths is not None:
+            xs = torch.nn.utils.rnn.pack_padded_sequence(xs, lengths, enforce_sorted=False)
+        ys, last = torch.func.functional_call(module, weights, (xs, tuple(initial) if len(initial) > 1 else initial[0]))
+        if lengths is not None:
+            ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=T)
+        last = last if len(initial) > 1 else (last,)
+        return [type(carry[0])(*leaves) for leaves in zip(*last, strict=True)], ys
+
+    def with_gradients(weights, carry, xs, cotangents):
+        tensors = jax.tree.map(lambda a: torch.tensor(a, requires_grad=True), (weights, carry, xs))
+        out = run(*tensors)
+        torch.autograd.backward(jax.tree.leaves(out), [torch.tensor(a) for a in jax.tree.leaves(cotangents)])
+        return jax.tree.map(lambda a: a.detach().numpy(), out), jax.tree.map(lambda a: a.grad.numpy(), tensors)
+
+    return with_gradients
+
+
+def check(ours, module, carry, rng, dtype, lengths=None):
+    assert_same(rng, ours, side(module, lengths), dict(module.named_parameters()), carry, dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("name", PAIRS)
+def test_sequence(name, rng, dtype):
+    make, options, cell, params, carry = PAIRS[name]
+
+    def ours(weights, carry, xs):
+        last, ys = jaxrnn.unroll(cell, params(weights, "l0"), carry[0], xs)
+        return [last], ys
+
+    check(ours, make(D, H, **options), [carry], rng, dtype)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_both_directions(name, lengths, rng):
+    """Two unrolls: the backward one begins each row at its end, and its outputs stand where its inputs do."""
+    make, options, cell, params, carry = PAIRS[name]
+
+    def ours(weights, carry, xs):
+        forward, ys = jaxrnn.unroll(cell, params(weights, "l0"), carry[0], xs, lengths=lengths)
+        backward, zs = jaxrnn.unroll(cell, params(weights, "l0_reverse"), carry[1], xs, lengths=lengths, reverse=True)
+        return [forward, backward], jnp.concatenate([ys, zs], axis=-1)
+
+    check(ours, make(D, H, bidirectional=True, **options), [carry, carry], rng, "float64", lengths)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+def test_two_layers(lengths, rng):
+    stack = jaxrnn.stack(jaxrnn.lstm(H), jaxrnn.lstm(H))
+
+    def ours(weights, carry, xs):
+        params = {f"layer_{n}": one_bias(weights, f"l{n}") for n in range(2)}
+        carry = {f"layer_{n}": carry[n] for n in range(2)}
+        last, ys = jaxrnn.unroll(stack, params, carry, xs, lengths=lengths)
+        return [last["layer_0"], last["layer_1"]], ys
+
+    carry = LSTMCarry(row, row)
+    check(ours, torch.nn.LSTM(D, H, num_layers=2), [carry, carry], rng, "float64", lengths)
