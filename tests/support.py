@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import reference
 
 import jaxrnn
 
@@ -116,3 +117,19 @@ def variant(name: str, **more: Any) -> Any:
     """The cell of that row of VARIANTS with H = 5, made anew; `more` options, such as dtype."""
     factory, options = VARIANTS[name]
     return jaxrnn.CELLS[factory](5, **options, **more)
+
+
+def loop(name: str) -> Any:
+    """The NumPy step of that row of VARIANTS."""
+    factory, options = VARIANTS[name]
+    return functools.partial(reference.STEPS[factory], **options)
+
+
+def double(tree: Any) -> Any:
+    """A pytree for the reference: NumPy, float64."""
+    return jax.tree.map(lambda a: np.asarray(a, np.float64), tree)
+
+
+def leaves_close(actual: Any, expected: Any, tol: float) -> None:
+    """`assert_close` leaf by leaf, whatever holds them: the reference's carries are plain tuples."""
+    assert_close(jax.tree.leaves(actual), jax.tree.leaves(expected), tol)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from jax import lax
-from support import VARIANTS, assert_close, normal_like, problem, tolerance, variant
+from support import VARIANTS, assert_close, double, leaves_close, loop, normal_like, problem, tolerance, variant
 
 import jaxrnn
 from jaxrnn import learned_carry, stack, with_mask, with_reset
@@ -42,22 +42,6 @@ dtypes = pytest.mark.parametrize("dtype", BATCHES)
 run = jax.jit(jaxrnn.unroll, static_argnums=0)
 
 
-def loop(name):
-    """The reference's step for a row of VARIANTS."""
-    factory, options = VARIANTS[name]
-    return functools.partial(reference.STEPS[factory], **options)
-
-
-def double(tree):
-    """A pytree for the reference: NumPy, float64."""
-    return jax.tree.map(lambda a: np.asarray(a, np.float64), tree)
-
-
-def same_as_reference(actual, expected, tol):
-    """Leaves only: the reference's carries are plain tuples."""
-    assert_close(jax.tree.leaves(actual), jax.tree.leaves(expected), tol)
-
-
 @variants
 @dtypes
 def test_value(name, dtype, key):
@@ -66,7 +50,18 @@ def test_value(name, dtype, key):
     params, carry, xs = problem(cell, key, T, BATCHES[dtype], dtype=dtype)
     actual = run(cell, params, carry, xs)
     expected = reference.run(loop(name), double(params), double(cell.start(params)), *map(double, (carry, xs)))
-    same_as_reference(actual, expected, tolerance(dtype, T))
+    leaves_close(actual, expected, tolerance(dtype, T))
+
+
+@variants
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_initial_carry(name, batch, key):
+    """A row begins with zeros."""
+    factory, options = VARIANTS[name]
+    cell = variant(name)
+    sizes = (options.get("projection", 5), 5) if factory == "lstm" else (5,)
+    carry = cell.initial_carry(problem(cell, key)[0], batch)
+    leaves_close(carry, tuple(np.zeros((*batch, size)) for size in sizes), 0.0)
 
 
 def test_every_cell_has_a_reference():
@@ -77,54 +72,41 @@ def test_every_cell_has_a_reference():
 def test_gradients(name, key):
     """Every entry of params counts, and gradients are finite differences, along a random direction of each argument."""
     cell = MAKERS[name]()
-    k_problem, k_weights, k_direction = jax.random.split(key, 3)
-    arguments = problem(cell, k_problem, 8, BATCH, dtype="float64")
-    results = jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments)
-    weights = normal_like(k_weights, results)
+    keys = jax.random.split(key, 5)
+    arguments = problem(cell, keys[0], 8, BATCH, dtype="float64")
+    directions = [normal_like(k, argument) for k, argument in zip(keys[1:4], arguments, strict=True)]
+    weights = normal_like(keys[4], jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments))
 
     @jax.jit
-    def value_and_grads(floats, flags):
-        def loss(floats):
-            params, offset, xs = join(floats, flags)
-            carry = jax.tree.map(
-                jnp.add, cell.initial_carry(params, BATCH), offset
-            )  # learned or not, it has a gradient
-            outcome = jaxrnn.unroll(cell, params, carry, xs)
-            return sum(jnp.sum(w * a) for w, a in zip(jax.tree.leaves(weights), jax.tree.leaves(outcome), strict=True))
+    @functools.partial(jax.value_and_grad, argnums=(0, 1))
+    def loss(params, shifts):
+        moved = [move(*each) for each in zip((params, *arguments[1:]), shifts, directions, strict=True)]
+        # The carry counts from the cell's own, so that a learned one has a gradient too.
+        moved[1] = jax.tree.map(jnp.add, cell.initial_carry(moved[0], BATCH), moved[1])
+        return jnp.vdot(
+            *(
+                jnp.concatenate([a.ravel() for a in jax.tree.leaves(tree)])
+                for tree in (weights, jaxrnn.unroll(cell, *moved))
+            )
+        )
 
-        return jax.value_and_grad(loss)(floats)
-
-    floats, flags = split(arguments)
-    _, grads = value_and_grads(floats, flags)
-    for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
-        assert (jnp.abs(g) > 0).all(), f"params{jax.tree_util.keystr(path)} has entries without a gradient: {g}"
+    value, (grads, slopes) = loss(arguments[0], np.zeros(3))
+    for path, g in jax.tree_util.tree_leaves_with_path(grads):
+        assert np.all(np.abs(g) > 0), f"params{jax.tree_util.keystr(path)} has entries without a gradient: {g}"
 
     # Central differences with the step where truncation h² and rounding eps/h meet: both are then eps^(2/3).
-    eps = float(jnp.finfo(jnp.float64).eps)
+    eps = np.finfo(np.float64).eps
     h = eps ** (1 / 3)
     for i, argument in enumerate(("params", "carry", "xs")):
-        direction = normal_like(jax.random.fold_in(k_direction, i), floats[i])
-        ends = []
-        for sign in (1, -1):
-            moved = jax.tree.map(lambda a, d: a + sign * h * d, floats[i], direction)  # noqa: B023 - used at once
-            ends.append(value_and_grads((*floats[:i], moved, *floats[i + 1 :]), flags)[0])
-        slope = (ends[0] - ends[1]) / (2 * h)
-        terms = [g * d for g, d in zip(jax.tree.leaves(grads[i]), jax.tree.leaves(direction), strict=True)]
-        expected, scale = (sum(jnp.sum(f(t)) for t in terms) for f in (jnp.asarray, jnp.abs))
-        assert abs(slope - expected) <= 100 * eps ** (2 / 3) * max(1, scale), argument
+        up, down = (float(loss(arguments[0], sign * h * np.eye(3)[i])[0]) for sign in (1, -1))
+        error = abs((up - down) / (2 * h) - float(slopes[i])) / max(1, abs(float(value)), abs(float(slopes[i])))
+        assert error <= 100 * eps ** (2 / 3), argument
 
 
-def split(tree):
-    """The floating leaves of a pytree, and the others; None stands where the other half has a leaf."""
-    is_float = [jnp.issubdtype(a.dtype, jnp.floating) for a in jax.tree.leaves(tree)]
-    leaves, structure = jax.tree.flatten(tree)
-    floats = [a if f else None for a, f in zip(leaves, is_float, strict=True)]
-    others = [None if f else a for a, f in zip(leaves, is_float, strict=True)]
-    return structure.unflatten(floats), structure.unflatten(others)
-
-
-def join(floats, others):
-    return jax.tree.map(lambda f, o: o if f is None else f, floats, others, is_leaf=lambda a: a is None)
+def move(tree, shift, direction):
+    """A pytree moved by `shift` along a direction of length 1, as far as it can be: flags stay."""
+    length = jnp.sqrt(sum(jnp.sum(d**2) for d in jax.tree.leaves(direction) if d.dtype != bool))
+    return jax.tree.map(lambda a, d: a if a.dtype == bool else a + shift / length * d, tree, direction)
 
 
 @all_cells
@@ -179,13 +161,16 @@ def test_one_trace(name, key):
 
 
 @all_cells
-@pytest.mark.parametrize("batch", [(), (2, 3)])
-def test_step_in_a_scan_is_unroll(name, batch, key):
+def test_step_in_a_scan_is_unroll(name, key):
     """`functools.partial(cell.step, params)` is a scan body, and gives what unroll gives."""
     cell = MAKERS[name]()
-    params, carry, xs = problem(cell, key, T, batch, dtype="float64")
-    by_step = jax.jit(lambda p, c, xs: lax.scan(functools.partial(cell.step, p), c, xs))(params, carry, xs)
-    assert_close(run(cell, params, carry, xs), by_step, tolerance("float64", T))
+
+    @jax.jit
+    def both(params, carry, xs):
+        by_step = lax.scan(functools.partial(cell.step, params), carry, xs)
+        return jaxrnn.unroll(cell, params, carry, xs), by_step
+
+    assert_close(*both(*problem(cell, key, T, (2, 3), dtype="float64")), tolerance("float64", T))
 
 
 @all_cells
