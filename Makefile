@@ -25,14 +25,14 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 train: $(call installed,train)
-	$(BIN)/python experiments/char_lm.py $(ARGS)
+	$(BIN)/python -m experiments.char_lm $(ARGS)
 
 sample: $(call installed,train)
-	$(BIN)/python experiments/sample.py $(ARGS)
+	$(BIN)/python -m experiments.sample $(ARGS)
 
 # make answers every failure with 2; pytest's own status is left in a file for .ci/run.
 test: $(call installed,test)
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS); status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS); status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
 
 check: $(call installed,dev)
 	$(BIN)/ruff check .
