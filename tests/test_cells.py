@@ -128,6 +128,15 @@ def kind(tree):
     return jax.tree.map(lambda a: (a.shape, a.dtype, a.weak_type), tree, is_leaf=lambda a: hasattr(a, "dtype"))
 
 
+@variants
+@dtypes
+def test_drive_type(name, dtype, key):
+    """What is stored for all of T·B between the drive and the loop is in the type computed in, not a wider one."""
+    cell = variant(name, dtype=dtype)
+    params, _, xs = problem(cell, key, T, (2,))
+    assert jax.eval_shape(cell.drive, params, xs).dtype == dtype
+
+
 @pytest.mark.parametrize("name", [name for name, (factory, _) in VARIANTS.items() if factory == "lstm"])
 def test_cell_dtype(name, key):
     """An LSTM keeps c in float32 beside h in bfloat16, and is then the more exact."""

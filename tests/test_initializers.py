@@ -15,9 +15,7 @@ import jaxrnn
 from jaxrnn import initializers
 
 D, H, DRAWS = 6, 64, 40
-
-# A false alarm once in a million draws.
-ALARM = 1e-6
+ALARM = 1e-6  # a false alarm once in a million draws
 
 
 def distance(n: int, m: float = math.inf) -> float:
@@ -32,6 +30,9 @@ def assert_distributed(sample, law):
     """`law` is a frozen distribution of scipy, or a sample from elsewhere."""
     sample = np.asarray(sample, np.float64).ravel()
     if hasattr(law, "cdf"):
+        low, high = law.support()
+        slack = float(np.finfo(np.float32).eps) * max(abs(sample))
+        assert low - slack <= sample.min() <= sample.max() <= high + slack
         assert stats.kstest(sample, law.cdf).statistic <= distance(sample.size)
     else:
         law = np.asarray(law, np.float64).ravel()
