@@ -113,7 +113,12 @@ def main(options: Options) -> dict:
     def on_report(report, state):
         bits = evaluate(state.params, fresh, held_out_streams) / math.log(2)
         checkpoints.save(report.step, state)
-        line = {**report._asdict(), "loss": report.loss / math.log(2), "held_out": bits, "rate": float(rate(report.step))}
+        line = {
+            **report._asdict(),
+            "loss": report.loss / math.log(2),
+            "held_out": bits,
+            "rate": float(np.asarray(rate(report.step))),
+        }
         with log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(
@@ -145,13 +150,22 @@ def main(options: Options) -> dict:
 
     prime = vocabulary.encode(held_out_text[:100])
     _, written = decode.generate(
-        model.step, state.params, model.initial_carry(state.params), prime, options.sample,
-        key=jax.random.key(options.seed), choose=decode.sampling(options.temperature),
+        model.step,
+        state.params,
+        model.initial_carry(state.params),
+        prime,
+        options.sample,
+        key=jax.random.key(options.seed),
+        choose=decode.sampling(options.temperature),
     )
-    print(f"\n--- after the first 100 held-out symbols, {options.sample} of its own at temperature {options.temperature}")
+    print(
+        f"\n--- after the first 100 held-out symbols, {options.sample} of its own at temperature {options.temperature}"
+    )
     print(vocabulary.decode(np.asarray(written)))
-    print(f"---\nwritten: {log}, {options.out / 'loss.png'}, {options.out / 'model.json'}, {options.out / 'checkpoints'}")
-    print(f"more of it: python -m experiments.sample --model {options.out}")
+    print(
+        f"---\nwritten: {log}, {options.out / 'loss.png'}, {options.out / 'model.json'}, {options.out / 'checkpoints'}"
+    )
+    print(f"more of it: make sample ARGS='--model {options.out}'")
     return {**lines[-1], "rulers": found}
 
 
@@ -174,7 +188,9 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     steps = [line["step"] for line in lines]
     axes.plot(steps, [line["loss"] for line in lines], label="train", color="tab:blue", alpha=0.6)
-    axes.plot(steps, [line["held_out"] for line in lines], label="held out", color="tab:orange", marker="o", markersize=3)
+    axes.plot(
+        steps, [line["held_out"] for line in lines], label="held out", color="tab:orange", marker="o", markersize=3
+    )
     for name, value in found.items():
         if name not in ("uniform", "unigram"):  # far above the curve
             axes.axhline(value, color="gray", linewidth=0.8, linestyle="--")

@@ -1,6 +1,7 @@
 """How well simple models predict the same held-out text, in bits per symbol: rulers beside a language model's figure.
 
-All of them see what the model sees: they learn from the training symbols and predict every held-out symbol but the first.
+All of them see what the model sees: they learn from the training symbols and predict every held-out symbol but the
+first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write text with a trained model, to the terminal as it comes.
 
-    python -m experiments.sample --model runs/char_lm --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
+python -m experiments.sample --model runs/char_lm --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from jaxrnn import decode
 from jaxrnn.checkpoint import Checkpoints, load_description
@@ -39,7 +40,7 @@ def main(options: Options) -> str:
     """Write; returns what was written, without the prime."""
     model, vocabulary, _ = load_description(options.model)
     params = Checkpoints(options.model).restore_params()
-    prime = vocabulary.encode(options.prime)
+    prime = jnp.asarray(vocabulary.encode(options.prime))
     if not len(prime):
         sys.exit("prime: expected at least one symbol to go on from, got ''")
     choose = decode.sampling(options.temperature, top_k=options.top_k, top_p=options.top_p)

@@ -1,6 +1,6 @@
 """Recurrent neural networks in JAX as pure functions: a cell is written once and run over time in every way."""
 
-from jaxrnn import cells, data, decode, engines, initializers, models, train, wrappers
+from jaxrnn import cells, data, decode, engines, initializers, interop, models, train, wrappers
 from jaxrnn.cell import Cell, Stage
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.config import from_config, to_config
@@ -19,6 +19,7 @@ __all__ = [
     "factory",
     "from_config",
     "initializers",
+    "interop",
     "learned_carry",
     "models",
     "stack",
@@ -28,5 +29,5 @@ __all__ = [
     "with_mask",
     "with_reset",
     "wrappers",
-    *cells.__all__,
 ]
+__all__ += cells.__all__

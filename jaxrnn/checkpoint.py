@@ -48,7 +48,7 @@ class Checkpoints:
         return self._manager.restore(step, args=self._orbax.args.StandardRestore(shapes))
 
     def restore_params(self) -> Any:
-        """The params of the last `TrainState` saved, without the optimizer's state. Raises FileNotFoundError if none is."""
+        """The params of the last `TrainState` saved, whatever optimizer it had. Raises FileNotFoundError if none is."""
         if self.latest() is None:
             raise FileNotFoundError(f"model: no checkpoint in {self.folder}")
         return self._manager.restore(self.latest(), args=self._orbax.args.StandardRestore())["params"]

@@ -9,6 +9,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -111,9 +112,7 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
             f"got {describe(carry)}; {cure}"
         )
     leading: tuple[int, ...] | None = None
-    for (path, leaf), like in zip(
-        jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True
-    ):
+    for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True):
         name, came, rank = f"carry{jax.tree_util.keystr(path)}", shape(leaf), len(like.shape)
         if came[len(came) - rank :] != like.shape or len(came) < rank:
             raise ValueError(f"{name}: expected [..., H] with H={like.shape[-1]}, got {came}; {cure}")
@@ -144,9 +143,7 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
             cure = "pass them in that structure"
         raise TypeError(f"{name}: expected {wanted}, got {describe(xs)}; {cure}")
     leading: tuple[int, ...] | None = None
-    for (path, leaf), like in zip(
-        jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True
-    ):
+    for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True):
         here, came, rank = name + jax.tree_util.keystr(path), shape(leaf), len(like.shape)
         if not hasattr(leaf, "dtype"):
             raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
@@ -210,9 +207,7 @@ def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: An
                 cure = "if xs is one step [..., D], call cell.step"
             else:
                 cure = f"pass carry=None, or make it with cell.initial_carry(params, {batch})"
-            raise ValueError(
-                f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; {cure}"
-            )
+            raise ValueError(f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; {cure}")
     _flags(mask, "mask", time, batch, "False holds the carry")
     _flags(reset, "reset", time, batch, "True restarts the carry")
     if lengths is not None:

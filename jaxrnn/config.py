@@ -38,7 +38,9 @@ def from_config(config: Any, factories: Mapping[str, Callable] | None = None) ->
     if isinstance(config, dict):
         known = {**_factories(), **(factories or {})}
         if config["call"] not in known:
-            raise KeyError(f"{config['call']!r} is not a factory of jaxrnn; give it in factories=, known: {sorted(known)}")
+            raise KeyError(
+                f"{config['call']!r} is not a factory of jaxrnn; give it in factories=, known: {sorted(known)}"
+            )
         options = {k: from_config(v, factories) for k, v in config["options"].items()}
         args, kwargs = arguments(known[config["call"]], options)
         return known[config["call"]](*args, **kwargs)

@@ -75,7 +75,7 @@ def generate(
     length: int,
     *,
     key: jax.Array,
-    choose: Chooser = sampling(),  # noqa: B008 - a value, not a mutable default
+    choose: Chooser = sampling(),
 ) -> tuple[Carry, jax.Array]:
     """Read `prime` [P, ...] int, P >= 1, then write `length` symbols: (carry, tokens [length, ...] int32).
 
@@ -102,8 +102,16 @@ def generate(
 
 
 def stream(
-    step: Callable, params: Params, carry: Carry, prime: jax.Array, length: int, *, key: jax.Array, choose=sampling(), block: int = 16
-) -> Iterator[np.ndarray]:  # noqa: B008
+    step: Callable,
+    params: Params,
+    carry: Carry,
+    prime: jax.Array,
+    length: int,
+    *,
+    key: jax.Array,
+    choose=sampling(),
+    block: int = 16,
+) -> Iterator[np.ndarray]:
     """The same symbols as `generate` in law, handed over `block` at a time as they are made: arrays [<= block, ...]."""
     for first in range(0, length, block):
         key, here = jax.random.split(key)

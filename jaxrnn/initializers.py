@@ -2,7 +2,8 @@
 
 A cell asks for each gate's block [fan_in, H] by itself and puts the blocks side by side, so that `orthogonal` is
 orthogonal per gate and fans are counted per gate; `joint(f)` asks for all gates at once, as Keras does.
-Draws are made in float32 (float64 for float64) and then cast: QR knows no bfloat16, and a bfloat16 uniform has 256 values.
+Draws are made in float32 (float64 for float64) and then cast: QR knows no bfloat16, and a bfloat16 uniform has 256
+values.
 
 Every function here returns a value: made twice with the same arguments it is equal, so cells that hold it are too.
 """

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -63,7 +63,7 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
     Raises ValueError for k1 < 1, k2 < k1, or a T that is not a multiple of k1.
     Williams and Peng 1990; the two numbers are those of Sutskever 2013, "Training recurrent neural networks", 2.8.6.
     """
-    if k1 is not None and k1 < 1 or k2 is not None and k2 < (k1 or 1):
+    if (k1 is not None and k1 < 1) or (k2 is not None and k2 < (k1 or 1)):
         raise ValueError(f"k1, k2: expected 1 <= k1 <= k2, got k1={k1}, k2={k2}")
 
     def total(params, carry, window, counted):
@@ -109,7 +109,9 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
     return gradient
 
 
-def make_update(losses: Losses, optimizer: optax.GradientTransformation, *, k1: int | None = None, k2: int | None = None):
+def make_update(
+    losses: Losses, optimizer: optax.GradientTransformation, *, k1: int | None = None, k2: int | None = None
+):
     """`update(state, window) -> (state, {"loss", "gradient_norm", "healthy"})`, jitted, its state donated.
 
     loss is the mean over the window's weights, in the unit of `losses`; gradient_norm is that before `optimizer`, which
@@ -132,14 +134,16 @@ def make_update(losses: Losses, optimizer: optax.GradientTransformation, *, k1: 
     return jax.jit(update, donate_argnums=0)
 
 
-def start(model: Any, key: jax.Array, optimizer: optax.GradientTransformation, batch_shape: tuple[int, ...]) -> TrainState:
+def start(
+    model: Any, key: jax.Array, optimizer: optax.GradientTransformation, batch_shape: tuple[int, ...]
+) -> TrainState:
     """The state a run begins with: step 0, fresh parameters, fresh carries for `batch_shape` streams."""
     params = model.init(key)
     carry = model.initial_carry(params, batch_shape)
     return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
 
 
-def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Sequence[Any]], float]:
+def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], float]:
     """`evaluate(params, carry, windows)`: the mean loss over windows in order, the carry handed on, by weight."""
 
     @jax.jit
@@ -246,8 +250,12 @@ def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[Report], Non
         return
     rich = optional("rich.progress", "train", "the progress bar")
     columns = (
-        rich.BarColumn(), rich.MofNCompleteColumn(), rich.TextColumn("{task.description}"), rich.TimeElapsedColumn(),
-        rich.TextColumn("left"), rich.TimeRemainingColumn(),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.TimeElapsedColumn(),
+        rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
     )
     with rich.Progress(*columns, console=console) as progress:
         task = progress.add_task("compiling", total=steps, completed=done)

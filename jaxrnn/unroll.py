@@ -34,7 +34,7 @@ def unroll(
     lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the carry
         that comes back is the last valid one (for length 0, the one it began with). What xs holds there, NaN included,
         reaches neither values nor gradients.
-    mask [T, ...] bool: where False the carry is held and y is 0; any pattern. Given with lengths, both must allow a step.
+    mask [T, ...] bool: where False the carry is held and y is 0; any pattern. With lengths, both must allow a step.
     reset [T, ...] bool: where True the row restarts from the initial carry before this step, also at a masked step;
         past the end of a row it does nothing.
     reverse: from right to left, each row from its own last step; ys stands at the positions of the inputs, and "before"

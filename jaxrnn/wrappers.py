@@ -173,10 +173,11 @@ def stack(*cells: Cell) -> Cell:
     def step(params, carry, x):
         return through(lambda cell, *args: cell.step(*args), params, carry, x)
 
+    first = cells[0].input
     return Cell(
         init,
         lambda params: {name: cell.start(params[name]) for name, cell in layers.items()},
-        None if cells[0].input is None else lambda params: cells[0].input(params["layer_0"]),
+        None if first is None else lambda params: first(params["layer_0"]),
         plain_step=step,
         sequence=through,
     )

@@ -72,9 +72,7 @@ def test_loss_is_the_mean_negative_log_likelihood(case, key, rng):
     assert_close(loss, np.float64(nats[inside].mean()), tol)
 
     mask = rng.random((T, B)) < 0.6
-    _, held = likelihoods(
-        jax.tree.map(np.asarray, params), step, initial, tokens, targets, embedding, mask=mask
-    )
+    _, held = likelihoods(jax.tree.map(np.asarray, params), step, initial, tokens, targets, embedding, mask=mask)
     loss, _ = model.loss(params, None, tokens, targets, mask=mask)
     assert_close(loss, np.float64(held[mask].mean()), tol)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from typing import NamedTuple
@@ -107,9 +108,8 @@ def test_the_cut_is_felt(regression):
     ],
 )
 def test_wrong_truncations(k1, k2, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         train.truncated_bptt(lambda *_: None, k1, k2)
-    assert str(error.value) == message
 
 
 def test_window_must_hold_whole_blocks(regression):
@@ -215,7 +215,9 @@ def test_a_stop_names_the_step_and_the_norm_and_keeps_the_state(key):
         carry = cell.initial_carry(params, (B,))
         return train.TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
 
-    with pytest.raises(train.NotFinite, match=r"step 2: loss nan, gradient norm nan; the state is that before it") as stop:
+    with pytest.raises(
+        train.NotFinite, match=r"step 2: loss nan, gradient norm nan; the state is that before it"
+    ) as stop:
         train.fit(update, begin(), windows, 5, every=5, progress=False)
     good, _ = train.fit(update, begin(), windows, 2, every=5, progress=False)
     assert int(stop.value.state.step) == 2

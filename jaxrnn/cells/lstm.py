@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
+from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, product
 from jaxrnn.record import factory, nonlinearity
 
 

@@ -59,7 +59,7 @@ class LanguageModel(Record):
         return (y.astype(readout.dtype) @ readout + params["bias"]).astype(jnp.promote_types(y.dtype, jnp.float32))
 
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
-        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the symbol after each). `options` are those of `unroll`."""
+        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`."""
         carry, ys = unroll(self.cell, params["cell"], carry, self._inputs(params, tokens), **options)
         return carry, self._logits(params, ys)
 
