@@ -196,6 +196,8 @@ def fit(
             for k in range(done, until):
                 state, seen = update(state, windows[k])
                 metrics.append(seen)
+                if len(metrics) % 10 == 0:  # not at each step: a device should have the next one waiting
+                    bar(k + 1, float(seen["loss"]), len(metrics) / (time.perf_counter() - began))
                 if interrupted():
                     break
             metrics = jax.device_get(metrics)  # waits, once for the stretch
@@ -210,7 +212,7 @@ def fit(
             loss = sum(float(m["loss"]) for m in metrics) / len(metrics)
             norm = max(float(m["gradient_norm"]) for m in metrics)
             report = Report(done, loss, norm, len(metrics) / (time.perf_counter() - began))
-            bar(report)
+            bar(done, loss, report.steps_per_second)
             on_report(report, state)
     return state, done >= steps
 
@@ -242,11 +244,11 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[Report], None]]:
-    """A progress bar on a terminal, nothing elsewhere."""
+def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[int, float, float], None]]:
+    """A progress bar on a terminal, nothing elsewhere: yields what takes steps made, loss and steps per second."""
     console = optional("rich.console", "train", "the progress bar").Console() if wanted else None
     if console is None or not console.is_terminal:
-        yield lambda report: None
+        yield lambda done, loss, speed: None
         return
     rich = optional("rich.progress", "train", "the progress bar")
     columns = (
@@ -259,8 +261,6 @@ def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[Report], Non
     )
     with rich.Progress(*columns, console=console) as progress:
         task = progress.add_task("compiling", total=steps, completed=done)
-        yield lambda report: progress.update(
-            task,
-            completed=report.step,
-            description=f"loss {report.loss:.3f}  {report.steps_per_second:.1f} steps/s",
+        yield lambda done, loss, speed: progress.update(
+            task, completed=done, description=f"loss {loss:.3f}  {speed:.1f} steps/s"
         )

@@ -122,7 +122,9 @@ def with_mask(cell: Cell) -> Cell:
 def learned_carry(cell: Cell) -> Cell:
     """The same cell with an initial carry that is learned: params {"cell": ..., "initial_carry": one carry, no batch}.
 
-    It starts from the cell's own, and every fresh row and every reset begins with it.
+    It starts from the cell's own, and every fresh row and every reset begins with it. Around a stack it holds the carry
+    of all layers, and `unroll` then runs the stack step by step, since a layer by itself would restart from its own;
+    `stack(learned_carry(a), learned_carry(b))` is still run layer by layer.
     """
 
     def init(key, input_size):
@@ -132,7 +134,6 @@ def learned_carry(cell: Cell) -> Cell:
     def within(f: Any) -> Any:
         return None if f is None else lambda params, *args: f(params["cell"], *args)
 
-    sequence = cell.sequence
     return Cell(
         init,
         lambda params: params["initial_carry"],
@@ -141,7 +142,6 @@ def learned_carry(cell: Cell) -> Cell:
         tuple(Stage(within(stage.recur), within(stage.update)) for stage in cell.stages),
         lambda params, carry: cell.output(params["cell"], carry),
         within(cell.plain_step),
-        None if sequence is None else lambda run, params, carry, xs: sequence(run, params["cell"], carry, xs),
         gates=cell.gates,
     )
 
