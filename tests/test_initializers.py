@@ -235,7 +235,7 @@ def keras_draws(name):
     layer = {"elman": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}.get(name, keras.layers.GRU)
     keras.utils.set_random_seed(0)
     draws = []
-    for _ in range(6):  # it compiles anew for each; its biases are constants
+    for _ in range(3):  # it compiles anew for each; its biases are constants
         made = layer(H, **options)
         made.build((1, 1, D))
         draws.append([np.asarray(w) for w in made.weights])
