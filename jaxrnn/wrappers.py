@@ -83,15 +83,16 @@ class _Held(NamedTuple):
 def with_mask(cell: Cell) -> Cell:
     """The same cell on (x, mask [...] bool): where False, the carry is held.
 
-    y is then that of the held carry; `unroll` sets it to 0. x must be finite where it is masked, or its NaN will
-    reach the gradient: `unroll` sees to that. Keeps the three parts.
+    y is then of no use, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
+    initial one, so that nothing of it reaches a gradient. x must be finite where it is masked: `unroll` sees to that.
+    Keeps the three parts.
     """
     if cell.plain_step is not None:
         inner = cell.plain_step
 
         def step(params, carry, x):
             x, mask = x
-            new, y = inner(params, carry, x)
+            new, y = inner(params, select(mask, carry, cell.start(params)), x)
             return select(mask, new, carry), y
 
         return Cell(cell.init, cell.start, _with_flag(cell), plain_step=step, gates=cell.gates)
@@ -109,7 +110,7 @@ def with_mask(cell: Cell) -> Cell:
         _with_flag(cell),
         lambda params, x: (inner_drive(params, x[0]), x[1]),
         (
-            Stage(None, lambda params, s, u, v: _Held(s, s)),
+            Stage(None, lambda params, s, u, v: _Held(select(u[1], s, cell.start(params)), s)),
             *map(held, cell.stages),
             Stage(None, lambda params, s, u, v: select(u[1], s.state, s.before)),
         ),
