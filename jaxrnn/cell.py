@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn import checks
-from jaxrnn.record import Record
+from jaxrnn.record import Record, wide
 
 Params = Any  # a pytree of arrays
 Carry = Any  # a NamedTuple of arrays, each [..., features]
@@ -125,9 +125,8 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     Half-width types are summed, and returned, in float32: the gates are then computed there, and only what is
     stored (the drive, the carry) is rounded.
     """
-    wide = jnp.promote_types(dtype, jnp.float32)
     axes = (((a.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(a.astype(dtype), kernel.astype(dtype), axes, preferred_element_type=wide)
+    return lax.dot_general(a.astype(dtype), kernel.astype(dtype), axes, preferred_element_type=wide(dtype))
 
 
 def affine_drive(dtype: Any) -> Callable[[Params, jax.Array], jax.Array]:

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.record import Record, factory
+from jaxrnn.record import Record, factory, wide
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,7 @@ class Initializer(Record):
     is_joint: bool = False
 
     def __call__(self, key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-        return self.draw(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+        return self.draw(key, shape, wide(dtype)).astype(dtype)
 
 
 @factory

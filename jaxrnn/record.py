@@ -131,6 +131,11 @@ def _show(value: Any) -> str:
     return repr(value)
 
 
+def wide(dtype: Any) -> np.dtype:
+    """The type to sum and to draw in: float32 for half-width types, else the type itself."""
+    return max(jnp.dtype(dtype), jnp.dtype(jnp.float32), key=lambda d: d.itemsize)
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
     """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
     if callable(value):

@@ -51,9 +51,9 @@ def unroll(
 
     valid = mask
     if lengths is not None:
-        inside = jnp.arange(time).reshape(-1, *[1] * len(batch)) < lengths
-        valid = inside if mask is None else inside & mask
-        reset = None if reset is None else reset & inside
+        there = inside(lengths, time)
+        valid = there if mask is None else there & mask
+        reset = None if reset is None else reset & there
     if valid is not None:
         # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
         xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
@@ -72,6 +72,12 @@ def unroll(
         return carry, ys
 
     return run(cell, params, carry, xs)
+
+
+def inside(lengths: jax.Array, time: int) -> jax.Array:
+    """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
+    lengths = jnp.asarray(lengths).astype(jnp.int32)
+    return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths
 
 
 def _flip(tree):

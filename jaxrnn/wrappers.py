@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Carry, Cell, Stage
+from jaxrnn.cell import Carry, Cell, Stage, like
 from jaxrnn.record import factory
 
 
@@ -83,7 +83,7 @@ class _Held(NamedTuple):
 def with_mask(cell: Cell) -> Cell:
     """The same cell on (x, mask [...] bool): where False, the carry is held.
 
-    y is then of no use, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
+    y is then not to be used, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
     initial one, so that nothing of it reaches a gradient. x must be finite where it is masked: `unroll` sees to that.
     Keeps the three parts.
     """
@@ -130,14 +130,17 @@ def learned_carry(cell: Cell) -> Cell:
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        return {"cell": params, "initial_carry": cell.start(params)}
+        # In the type that params are stored in, where the carry's own is narrower: it is learned as they are.
+        stored = jax.tree.leaves(params)[0].dtype
+        carry = jax.tree.map(lambda a: a.astype(max(a.dtype, stored, key=lambda d: d.itemsize)), cell.start(params))
+        return {"cell": params, "initial_carry": carry}
 
     def within(f: Any) -> Any:
         return None if f is None else lambda params, *args: f(params["cell"], *args)
 
     return Cell(
         init,
-        lambda params: params["initial_carry"],
+        lambda params: like(params["initial_carry"], cell.start(params["cell"])),
         within(cell.input),
         within(cell.drive),
         tuple(Stage(within(stage.recur), within(stage.update)) for stage in cell.stages),
@@ -160,9 +163,10 @@ def stack(*cells: Cell) -> Cell:
 
     def init(key, input_size):
         params = {}
-        for (name, cell), k in zip(layers.items(), jax.random.split(key, len(layers)), strict=True):
-            params[name] = cell.init(k, input_size)
-            input_size = cell.outputs(params[name]).shape[-1]
+        for i, k in enumerate(jax.random.split(key, len(cells))):
+            if i:
+                input_size = cells[i - 1].outputs(params[f"layer_{i - 1}"]).shape[-1]
+            params[f"layer_{i}"] = cells[i].init(k, input_size)
         return params
 
     def through(run, params, carry, x):

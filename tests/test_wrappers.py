@@ -14,6 +14,8 @@ from support import assert_close, double, leaves_close, loop, problem, tolerance
 import jaxrnn
 from jaxrnn import learned_carry, stack, with_mask, with_reset
 
+D = 3
+
 T = 6
 
 run = jax.jit(jaxrnn.unroll, static_argnums=0)
@@ -164,3 +166,28 @@ def test_reset_forgets_nan(name, key):
     expected = jax.grad(loss, argnums=(0, 1))(params, carry)
     assert_close(jax.grad(loss, argnums=(0, 1))(params, broken), expected, 0.0)
     assert_close(expected[1], jax.tree.map(jnp.zeros_like, carry), 0.0)
+
+
+def test_learned_carry_is_stored_as_the_params_are(key):
+    """bfloat16 is what the cell computes in; what is learned is float32, and the carry's type is still closed."""
+    cell = learned_carry(jaxrnn.lstm(4, dtype="bfloat16"))
+    params = cell.init(key, D)
+    assert {a.dtype.name for a in jax.tree.leaves(params)} == {"float32"}
+    assert {a.dtype.name for a in cell.initial_carry(params, (2,))} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("name", jaxrnn.CELLS)
+def test_strict_promotion_of_types(name, key):
+    """No type is widened behind the user's back: all of it runs where JAX refuses to."""
+    with jax.numpy_dtype_promotion("strict"):
+        for options in {}, {"dtype": "bfloat16"}, {"param_dtype": "bfloat16"}:
+            cell = stack(learned_carry(variant(name, **options)), jaxrnn.elman(2))
+            params = cell.init(key, D)
+            xs = jnp.ones((4, 2, D), jnp.float32)
+            flags = jnp.ones((4, 2), bool)
+            how = {"lengths": jnp.array([4, 2], jnp.int8), "mask": flags & (jnp.arange(2) < 1), "reset": flags}
+
+            def loss(params, xs, cell=cell, how=how):
+                return jaxrnn.unroll(cell, params, None, xs, reverse=True, **how)[1].sum()
+
+            jax.eval_shape(jax.grad(loss, argnums=(0, 1)), params, xs)

@@ -12,8 +12,8 @@ import optax
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params
-from jaxrnn.record import Record, factory
-from jaxrnn.unroll import unroll
+from jaxrnn.record import Record, factory, wide
+from jaxrnn.unroll import inside, unroll
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -56,7 +56,7 @@ class LanguageModel(Record):
 
     def _logits(self, params, y):
         readout = params["embedding"].T if self.tied else params["readout"]
-        return (y.astype(readout.dtype) @ readout + params["bias"]).astype(jnp.promote_types(y.dtype, jnp.float32))
+        return (y.astype(readout.dtype) @ readout + params["bias"]).astype(wide(y.dtype))
 
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`."""
@@ -91,8 +91,7 @@ class LanguageModel(Record):
         nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
         weights = jnp.ones_like(nats) if weights is None else jnp.broadcast_to(weights, nats.shape).astype(nats.dtype)
         if options.get("lengths") is not None:
-            time = jnp.arange(nats.shape[0]).reshape(-1, *[1] * (nats.ndim - 1))
-            weights = jnp.where(time < options["lengths"], weights, 0)
+            weights = jnp.where(inside(options["lengths"], nats.shape[0]), weights, 0)
         if options.get("mask") is not None:
             weights = jnp.where(options["mask"], weights, 0)
         # A sequence without a single target has loss 0, not 0/0.
