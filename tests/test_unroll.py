@@ -234,6 +234,20 @@ def test_narrow_types(name, dtype, key, rng):
     same(outcome, by_reference(case, params, carry, xs, how, False), tolerance(dtype, T))
 
 
+@pytest.mark.parametrize(("dtype", "large"), [("bfloat16", 256.0), ("float16", 2048.0)])
+def test_halves_are_summed_in_float32(dtype, large):
+    """large + 1 has no place in the type; the drive and the gates hold it all the same, until they are stored."""
+    cell = jaxrnn.elman(2, activation="relu", dtype=dtype)
+    column, nothing = np.array([[large, large], [1, 1]], "float32"), np.zeros((2, 2), "float32")
+    ones, zeros = np.ones((1, 2), dtype), np.zeros((1, 2), dtype)
+    for params, h, x in [
+        ({"kernel": column, "recurrent_kernel": nothing, "bias": np.full(2, -large, "float32")}, zeros, ones),
+        ({"kernel": -large * np.eye(2, dtype="float32"), "recurrent_kernel": column, "bias": nothing[0]}, ones, ones),
+    ]:
+        _, ys = jaxrnn.unroll(cell, params, jaxrnn.ElmanCarry(h), x[None])
+        np.testing.assert_array_equal(np.asarray(ys, float), 1)
+
+
 @both_ways
 def test_traced_lengths_out_of_range(reverse, key, rng):
     """Under jit, lengths above T count as T and below 0 as 0; a mask past a row's end does not bring its steps back."""

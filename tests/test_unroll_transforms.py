@@ -234,6 +234,13 @@ def test_a_learned_carry_learns_from_fresh_rows_and_resets_only(key, rng):
     assert all((a != 0).all() for a in grad_fresh["initial_carry"])
 
 
+def test_layers_start_apart(key):
+    """Two layers of one kind and one size do not begin with the same numbers."""
+    params = jaxrnn.stack(jaxrnn.gru(H), jaxrnn.gru(H)).init(key, H)
+    for name in ("kernel", "recurrent_kernel"):
+        assert (params["layer_0"][name] != params["layer_1"][name]).all(), name
+
+
 def test_reset_of_a_learned_stack(key, rng):
     """Above a stack too, a reset begins with the learned carry."""
     case = learned(stacked(row("gru"), row("elman")))
@@ -242,9 +249,10 @@ def test_reset_of_a_learned_stack(key, rng):
     same(run(case.cell, params, carry, xs, how, False), by_reference(case, params, carry, xs, how, False))
 
 
-def test_a_held_nan_reaches_no_gradient(key, rng):
+@pytest.mark.parametrize("name", ["gru", "plain", "stack_learned_carry"])
+def test_a_held_nan_reaches_no_gradient(name, key, rng):
     """A row whose carry is NaN and whose steps are all skipped is not there, for the gradient of params either."""
-    case = CASES["gru"]
+    case = CASES[name]
     params, carry, xs = problem(case.cell, key, T, BATCH, D, dtype="float64")
     carry = jax.tree.map(lambda a: a.at[0].set(jnp.nan), carry)
     mask = rows(rng, batch=BATCH).mask & (np.arange(3) > 0)

@@ -1,0 +1,266 @@
+"""Seeded faults: each is put into a copy of the package, and the tests must fail. `python tests/mutants.py [NAME ...]`.
+
+A test that passes on a faulty program says nothing of a right one. Prints which test caught what, and the score; exits
+with 1 if a mutant survives, could not be put in (its text is not there exactly once), or broke the tests' own running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+# Which tests are asked: arguments of pytest, few, to be quick. Each passes on the package as it is; that is run first.
+ELMAN, GATED, GRU, LSTM = (f"tests/test_cells.py -k {name}" for name in ("elman", "gated", "gru", "lstm"))
+ROWS = "tests/test_unroll.py -k 'gru and not reset_before and not chunks and not narrow'"
+LEARNED = "tests/test_unroll.py -k 'learned_carry and not stack and not narrow'"
+PLAIN = "tests/test_unroll.py -k 'rows and plain'"
+HALF = "tests/test_unroll.py -k halves"
+ENGINES = "tests/test_unroll_transforms.py -k engines"
+STARTS = "tests/test_unroll_transforms.py -k 'apart or learns'"
+HELD = "tests/test_unroll_transforms.py -k held"
+WRAPPERS = "tests/test_wrappers.py -k plain"
+MEMORY = "tests/test_initializers.py -k 'memory or chrono'"
+PRESETS = "tests/test_initializers.py -k preset"
+DRAWS = "tests/test_initializers.py -k 'not preset'"
+
+
+class Mutant(NamedTuple):
+    """A fault: the text in a file of the package, what stands there instead, and the tests that must see it."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+# In unroll.py, the wrapping of a cell in a mask and then in a reset.
+SKIP = """        if valid is not None:
+            cell, xs = with_mask(cell), (xs, valid)
+"""
+RESTART = """        if reset is not None:  # outside the mask: a row restarts also at a step it skips
+            cell, xs = with_reset(cell), (xs, reset)
+"""
+
+# file: {what: (old, new, tests)}
+FAULTS = {
+    "cells/elman.py": {
+        "activation ignored": ("ElmanCarry(act(", "ElmanCarry(jnp.tanh(", ELMAN),
+    },
+    "cells/gated.py": {
+        "gate inverted": ("(1 - g) * s.h.astype(v.dtype) + g * n", "g * s.h.astype(v.dtype) + (1 - g) * n", GATED),
+        "gates swapped": ("gate(z[..., :H]), act(z[..., H:])", "gate(z[..., H:]), act(z[..., :H])", GATED),
+        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+    },
+    "cells/lstm.py": {
+        "i and f swapped": ("(range(4) if not coupled", "((1, 0, 2, 3) if not coupled", LSTM),
+        "g and o swapped": ("(range(4) if not coupled", "((0, 1, 3, 2) if not coupled", LSTM),
+        "coupled gate inverted": ("i = 1 - f if coupled", "i = f if coupled", LSTM),
+        "peephole of o on the old c": ("gate(z_o + c * peep_o", "gate(z_o + s.c.astype(v.dtype) * peep_o", LSTM),
+        "peephole of i dropped": ("z_i + c * peep_i[0]", "z_i", LSTM),
+        "peepholes of i and f swapped": ("*peep_i, peep_f, peep_o =", "peep_f, *peep_i, peep_o =", LSTM),
+        "clip dropped": ("jnp.clip(c, -cell_clip, cell_clip)", "c", LSTM),
+        "clip above only": ("jnp.clip(c, -cell_clip, cell_clip)", "jnp.minimum(c, cell_clip)", LSTM),
+        "clip seen by h, not kept": (
+            "c.astype(s.c.dtype))",
+            "(f * s.c.astype(v.dtype) + i * act(z_g)).astype(s.c.dtype))",
+            LSTM,
+        ),
+        "output activation ignored": ("h = o * out(c)", "h = o * act(c)", LSTM),
+        "type of c ignored": ("compute if cell_dtype is None else cell_dtype", "compute", LSTM),
+        "forget bias on another gate": ('letters.index("f") * H', 'letters.index("g") * H', MEMORY),
+        "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
+    },
+    "cells/gru.py": {
+        "r and z swapped": ("r, z = rz[..., :H], rz[..., H:]", "z, r = rz[..., :H], rz[..., H:]", GRU),
+        "z inverted": ("(1 - z) * n + z * s.h.astype(v.dtype)", "z * n + (1 - z) * s.h.astype(v.dtype)", GRU),
+        "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
+        "recurrent bias outside the reset": (
+            "r * v[..., 2 * H :])",
+            'r * (v - params["recurrent_bias"])[..., 2 * H :] + params["recurrent_bias"][2 * H :])',
+            GRU,
+        ),
+        "reset of the drive too": (
+            "act(u[..., 2 * H :] + r * v[..., 2 * H :])",
+            "act(r * (u[..., 2 * H :] + v[..., 2 * H :]))",
+            GRU,
+        ),
+        "memory bias on r": ("bias.at[H : 2 * H]", "bias.at[:H]", MEMORY),
+    },
+    "cells/gru_reset_before.py": {
+        "no reset": ("product(s.reset_h,", "product(s.h,", GRU),
+        "r and z swapped": (
+            "(rz[..., :H] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., H:]",
+            "(rz[..., H:] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., :H]",
+            GRU,
+        ),
+        "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
+    },
+    "cell.py": {
+        "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),
+        "product: summed in half precision": (
+            "preferred_element_type=wide(dtype)",
+            "preferred_element_type=dtype",
+            HALF,
+        ),
+        "step: the carry in other types": ("n.astype(o.dtype)", "n.astype(jnp.float32)", ELMAN),
+        "step: later stages see the old carry": (
+            "stage.update(params, state, u, v)",
+            "stage.update(params, carry, u, v)",
+            LSTM,
+        ),
+        "initial carry: always zeros": ("jnp.broadcast_to(a, (*", "jnp.broadcast_to(jnp.zeros_like(a), (*", LEARNED),
+    },
+    "wrappers.py": {
+        "select: by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
+        "with_reset: after the step": ("(Stage(None, restart), *stages)", "(*stages, Stage(None, restart))", ROWS),
+        "with_reset: to zeros": (
+            "select(u[1], cell.start(params), s)",
+            "select(u[1], jax.tree.map(jnp.zeros_like, s), s)",
+            LEARNED,
+        ),
+        "with_reset, plain step: to zeros": (
+            "select(reset, cell.start(params), carry)",
+            "select(reset, jax.tree.map(jnp.zeros_like, carry), carry)",
+            WRAPPERS,
+        ),
+        "with_mask: ignored": ("select(u[1], s.state, s.before)", "s.state", ROWS),
+        "with_mask: inverted": ("select(u[1], s.state, s.before)", "select(~u[1], s.state, s.before)", ROWS),
+        "with_mask, plain step: ignored": ("return select(mask, new, carry), y", "return new, y", PLAIN),
+        "learned_carry: ignored": (
+            'like(params["initial_carry"], cell.start(params["cell"]))',
+            'cell.start(params["cell"])',
+            LEARNED,
+        ),
+        "learned_carry: not learned": (
+            'like(params["initial_carry"]',
+            'like(jax.lax.stop_gradient(params["initial_carry"])',
+            STARTS,
+        ),
+        "stack: layers start alike": ("jax.random.split(key, len(cells))", "[key] * len(cells)", STARTS),
+        "with_mask: a held carry goes through the step": (
+            "_Held(select(u[1], s, cell.start(params)), s)",
+            "_Held(s, s)",
+            HELD,
+        ),
+        "with_mask, plain step: a held carry goes through it": (
+            "inner(params, select(mask, carry, cell.start(params)), x)",
+            "inner(params, carry, x)",
+            HELD,
+        ),
+    },
+    "unroll.py": {
+        "padding reaches the cell": ("xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "pass", ROWS),
+        "y of skipped steps": ("ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))", "pass", ROWS),
+        "rows one step longer": ("< lengths", "<= lengths", ROWS),
+        "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
+        "mask or lengths": ("there & mask", "there | mask", ROWS),
+        "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
+        "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
+        "reset one step late": ("with_reset(cell), (xs, reset)", "with_reset(cell), (xs, jnp.roll(reset, 1, 0))", ROWS),
+        "reset one step early": (
+            "with_reset(cell), (xs, reset)",
+            "with_reset(cell), (xs, jnp.roll(reset, -1, 0))",
+            ROWS,
+        ),
+        "reverse ignored": ("_flip(xs) if reverse else xs", "xs", ROWS),
+        "reversed outputs left turned": ("ys = _flip(ys) if reverse else ys", "pass", ROWS),
+        "engine ignored": ("engine = engines.scan if engine is None else engine", "engine = engines.scan", ENGINES),
+    },
+    "initializers.py": {
+        "gates start alike": ("for k in jax.random.split(key, count)", "for k in [key] * count", DRAWS),
+        "drawn in half precision": ("self.draw(key, shape, wide(dtype))", "self.draw(key, shape, dtype)", DRAWS),
+        "chrono up to longest": ("1.0, longest - 1.0", "1.0, longest", MEMORY),
+        "joint ignored": ('getattr(initializer, "is_joint", False)', "False", DRAWS),
+        "one of PyTorch's two biases": ("draws=1 if both else 2", "draws=1", PRESETS),
+        "PyTorch's bound of the input size": ("1 / math.sqrt(shape[axis])", "1 / math.sqrt(shape[0])", DRAWS),
+        "Keras without its forget bias": ('{"forget_bias": 1.0}', '{"forget_bias": 0.0}', PRESETS),
+    },
+}
+MUTANTS = {
+    f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
+    for file, faults in FAULTS.items()
+    for what, texts in faults.items()
+}
+
+
+def fault(mutant: Mutant) -> str:
+    """The file's text with the fault in it."""
+    text = (ROOT / "jaxrnn" / mutant.file).read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times, not once")
+    return text.replace(mutant.old, mutant.new)
+
+
+def ask(folder: Path, tests: str) -> tuple[int, str]:
+    """pytest's exit status in a copy of the project, and the first test that failed."""
+    command = [sys.executable, *shlex.split(f"-m pytest -x -q -p no:cacheprovider --no-header {tests}")]
+    env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    first = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - |$)", done.stdout, re.M)
+    return done.returncode, first[1] if first else done.stdout[-300:]
+
+
+def copy(folder: Path) -> None:
+    for name in ("jaxrnn", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def judge(name: str) -> tuple[str, str, float]:
+    """(name, what became of it, seconds)."""
+    mutant, began = MUTANTS[name], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy(Path(folder))
+        Path(folder, "jaxrnn", mutant.file).write_text(fault(mutant), encoding="utf-8")
+        status, first = ask(Path(folder), mutant.tests)
+    verdict = {0: "SURVIVED", 1: f"caught by {first}"}.get(status, f"BROKE pytest ({status}): {first}")
+    return name, verdict, time.monotonic() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="mutants whose name holds one of these; none: all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at once")
+    options = parser.parse_args()
+    chosen = [name for name in MUTANTS if not options.names or any(part in name for part in options.names)]
+    if not chosen:
+        parser.error(f"no mutant is named so; there are: {', '.join(MUTANTS)}")
+    for name in chosen:
+        fault(MUTANTS[name])
+
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        copy(Path(folder))
+        where = "import jaxrnn; print(jaxrnn.__file__)"
+        found = subprocess.run(
+            [sys.executable, "-c", where], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        assert Path(found).is_relative_to(Path(folder).resolve()) or Path(found).is_relative_to(folder), found
+        selections = sorted({MUTANTS[name].tests for name in chosen})
+        for tests, (status, first) in zip(
+            selections, pool.map(lambda t: ask(Path(folder), t), selections), strict=True
+        ):
+            if status != 0:
+                sys.exit(f"without any fault, pytest {tests} fails: {first}")
+
+        survivors = []
+        for name, verdict, seconds in pool.map(judge, chosen):
+            print(f"{name:62s} {seconds:5.0f} s  {verdict}", flush=True)
+            survivors += [name] * (not verdict.startswith("caught"))
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught")
+    sys.exit(bool(survivors))
+
+
+if __name__ == "__main__":
+    main()
