@@ -2,7 +2,7 @@
 
     python -m experiments.char_lm                                  about three minutes on two cores
     python -m experiments.char_lm --text FILE_OR_FOLDER --cell gru --hidden 512 --layers 2
-    python -m experiments.char_lm --resume                         goes on with a run that was stopped
+    python -m experiments.char_lm --resume                         goes on with the last run, with its options
 
 Prints how well it predicts text it has not seen, beside simple rulers on the same split, and 400 symbols of its own.
 Writes to --out: model.json and checkpoints/ (for experiments.sample), metrics.jsonl, loss.png.
@@ -24,9 +24,10 @@ import numpy as np
 import optax
 
 import jaxrnn
+from experiments import runs
 from experiments.rulers import rulers
 from jaxrnn import data, decode, train
-from jaxrnn.checkpoint import Checkpoints, save_description
+from jaxrnn.checkpoint import Checkpoints, load_description, save_description
 from jaxrnn.optional import optional
 
 
@@ -68,14 +69,16 @@ class Options:
     """Of that sample."""
     seed: int = 0
     """Of the parameters and of the sample."""
-    out: Path = Path("runs/char_lm")
-    """The folder to write to."""
+    out: Path | None = None
+    """The folder to write to. None: a new one in runs/, or with --resume the last of those."""
     resume: bool = False
-    """Go on from the last checkpoint in `out`. The options must be those of the run, but for `steps`."""
+    """Go on with the run in `out`, with its options; of those, only `steps`, `every` and the sample's may be new."""
 
 
 def main(options: Options) -> dict:
     """Train, evaluate, write; returns the last line of metrics."""
+    out = runs.folder("char_lm", options.out, new=not options.resume)
+    options = runs.resumed(options, out, may_change=("steps", "every", "sample", "temperature"))
     texts = standard_library() if options.text is None else data.read_text(options.text)
     text, held_out_text = data.split_text(texts, options.held_out)
     vocabulary = data.Vocabulary.of(text, options.symbols, at_least=2, at_most=options.vocabulary)
@@ -94,17 +97,16 @@ def main(options: Options) -> dict:
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
 
-    save_description(options.out, model, vocabulary, options=json.loads(json.dumps(vars(options), default=str)))
-    checkpoints = Checkpoints(options.out)
-    log = options.out / "metrics.jsonl"
-    if options.resume:
+    if options.resume and load_description(out)[:2] != (model, vocabulary):
+        sys.exit(f"resume: the text is not the one that the run in {out} learnt from, its symbols are others")
+    save_description(out, model, vocabulary, options=runs.plain(options))
+    checkpoints = Checkpoints(out)
+    log = out / "metrics.jsonl"
+    if options.resume and checkpoints.latest() is not None:
         state = checkpoints.restore(state)
-        keep_until(log, int(state.step))
-        print(f"resumed at step {int(state.step)}")
-    elif checkpoints.latest() is not None:
-        sys.exit(f"{options.out} holds a run already: --resume goes on with it, another --out keeps it, or remove it")
-    else:
-        log.write_text("")
+    runs.keep_until(log, int(state.step))
+    if options.resume:
+        print(f"going on with {out} at step {int(state.step)}")
 
     evaluate = train.make_evaluate(losses)
     held_out_streams = data.Streams(held_out, min(options.batch, len(held_out) - 1), options.window)
@@ -136,7 +138,7 @@ def main(options: Options) -> dict:
         checkpoints.close()
     print(f"trained for {time.perf_counter() - began:.0f} s")
     if not complete:
-        print(f"interrupted and saved at step {int(state.step)}; --resume goes on")
+        print(f"interrupted, and saved at step {int(state.step)} in {out}; --resume goes on")
         return {}
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
@@ -146,7 +148,7 @@ def main(options: Options) -> dict:
     print(f"\nbits per symbol of the held-out text (rulers took {time.perf_counter() - began:.0f} s)")
     for name, value in sorted([*found.items(), (str(cell), bits)], key=lambda ruler: -ruler[1]):
         print(f"  {value:6.3f}  {name}")
-    plot(lines, found, options.out / "loss.png")
+    plot(lines, found, out / "loss.png")
 
     prime = vocabulary.encode(held_out_text[:100])
     _, written = decode.generate(
@@ -158,26 +160,16 @@ def main(options: Options) -> dict:
         key=jax.random.key(options.seed),
         choose=decode.sampling(options.temperature),
     )
-    print(
-        f"\n--- after the first 100 held-out symbols, {options.sample} of its own at temperature {options.temperature}"
-    )
+    print(f"\n--- {options.sample} symbols of its own after the first 100 held out, temperature {options.temperature}")
     print(vocabulary.decode(np.asarray(written)))
-    print(
-        f"---\nwritten: {log}, {options.out / 'loss.png'}, {options.out / 'model.json'}, {options.out / 'checkpoints'}"
-    )
-    print(f"more of it: make sample ARGS='--model {options.out}'")
+    print(f"---\nwritten to {out}: metrics.jsonl, loss.png, model.json, checkpoints/")
+    print(f"more of it: make sample ARGS='--model {out}'")
     return {**lines[-1], "rulers": found}
 
 
 def standard_library() -> list[str]:
     """The top-level modules of the running Python, real text on every machine."""
     return data.read_text(Path(os.__file__).parent, "*.py")
-
-
-def keep_until(log: Path, step: int) -> None:
-    """Drop what a killed run logged after its last checkpoint."""
-    lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step] if log.exists() else []
-    log.write_text("".join(line + "\n" for line in lines))
 
 
 def plot(lines: list[dict], found: dict, path: Path) -> None:
@@ -194,8 +186,10 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
     for name, value in found.items():
         if name not in ("uniform", "unigram"):  # far above the curve
             axes.axhline(value, color="gray", linewidth=0.8, linestyle="--")
-            axes.annotate(name, (steps[0], value), xytext=(0, 2), textcoords="offset points", fontsize=8, color="gray")
-    axes.set(xlabel="updates", ylabel="bits per symbol")
+            axes.annotate(
+                name, (steps[-1] / 100, value), xytext=(0, 2), textcoords="offset points", fontsize=8, color="gray"
+            )
+    axes.set(xlabel="updates", ylabel="bits per symbol", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
@@ -203,4 +197,5 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # a log shows each line as it comes
     main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))

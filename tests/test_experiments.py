@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import lzma
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +26,7 @@ sys.path.insert(0, str(ROOT))  # `experiments` is run from the root of the repos
 
 import orbax.checkpoint  # noqa: E402
 
-from experiments import char_lm, rulers, sample  # noqa: E402
+from experiments import char_lm, rulers, runs, sample  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +93,10 @@ def test_a_killed_run_resumes_to_the_same_bits(text, whole, tmp_path):
         wait_for(tmp_path / "metrics.jsonl", 2)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"step": 999}\n')  # logged, but never saved
-    char_lm.main(options(text, tmp_path, resume=True))
+    char_lm.main(char_lm.Options(out=tmp_path, resume=True))
     ours, theirs = parameters(tmp_path, 60), parameters(whole[0], 60)
     assert ours.keys() == theirs.keys() and len(ours) > 10
     for name in ours:
@@ -119,13 +121,46 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(text, tmp_path):
         process.kill()
     assert process.returncode == 0
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["step"]
-    assert f"interrupted and saved at step {last}; --resume goes on" in printed
+    assert f"interrupted, and saved at step {last} in {tmp_path}; --resume goes on" in printed
     assert (tmp_path / "checkpoints" / str(last)).is_dir()
 
 
 def test_a_second_run_does_not_overwrite_the_first(text, whole):
-    with pytest.raises(SystemExit, match="holds a run already: --resume goes on with it"):
+    with pytest.raises(SystemExit, match="holds a run; --resume goes on with it, another --out keeps it"):
         char_lm.main(options(text, whole[0]))
+
+
+def test_runs_are_numbered_and_the_last_is_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"no run of char_lm in .*runs: make train makes one"):
+        runs.folder("char_lm", None, new=False)
+    for expected in ("char_lm-1", "char_lm-2"):
+        folder = runs.folder("char_lm", None, new=True)
+        assert folder.name == expected
+        folder.mkdir(parents=True)
+    (tmp_path / "runs" / "other-7").mkdir()
+    assert runs.folder("char_lm", None, new=False).name == "char_lm-2"
+
+
+def test_a_run_goes_on_with_its_own_options(whole, text):
+    """What was asked for at the start need not be said again; more steps may be, another model may not."""
+    again = runs.resumed(char_lm.Options(resume=True, steps=70), whole[0], may_change=("steps",))
+    assert again == dataclasses.replace(options(text, None), steps=70, resume=True)
+    with pytest.raises(
+        SystemExit, match=r"hidden: the run in .* has 12, and cannot go on with 13; only steps"
+    ):
+        runs.resumed(char_lm.Options(resume=True, hidden=13), whole[0], may_change=("steps",))
+
+
+def test_a_run_does_not_go_on_with_another_text(whole, tmp_path):
+    (tmp_path / "other.txt").write_text("other symbols: ÄÖÜ ÄÖÜ " * 50)
+    copy = tmp_path / "run"
+    shutil.copytree(whole[0], copy)
+    description = json.loads((copy / "model.json").read_text())
+    description["options"]["text"] = str(tmp_path / "other.txt")
+    (copy / "model.json").write_text(json.dumps(description))
+    with pytest.raises(SystemExit, match="resume: the text is not the one that the run in"):
+        char_lm.main(char_lm.Options(out=copy, resume=True))
 
 
 def test_sampling_goes_on_from_the_prime(whole, capsys):
