@@ -43,7 +43,7 @@ class Options:
     """The share at the end of the text that is not trained on."""
     cell: Literal[tuple(jaxrnn.CELLS)] = "lstm"  # type: ignore[valid-type]
     """The recurrent cell."""
-    hidden: int = 512
+    hidden: int = 384
     """H, hidden units in each layer."""
     layers: int = 1
     """L, cells one above the other."""
@@ -53,7 +53,7 @@ class Options:
     """B, streams read side by side."""
     window: int = 64
     """Steps between updates, and those a gradient reaches back at most: truncated BPTT with k1 = k2."""
-    steps: int = 2000
+    steps: int = 2400
     """Updates in all."""
     rate: float = 4e-3
     """The highest learning rate, of a warm-up and cosine decay."""
@@ -61,7 +61,7 @@ class Options:
     """Weight decay of AdamW."""
     clip: float = 1.0
     """The largest norm of a gradient (Pascanu, Mikolov and Bengio 2013)."""
-    every: int = 200
+    every: int = 300
     """Steps between evaluations, each of which is also saved."""
     sample: int = 400
     """Symbols to write at the end."""
