@@ -11,6 +11,7 @@ Writes to --out: model.json and checkpoints/ (for experiments.sample), metrics.j
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -78,7 +79,9 @@ class Options:
 def main(options: Options) -> dict:
     """Train, evaluate, write; returns the last line of metrics."""
     out = runs.folder("char_lm", options.out, new=not options.resume)
-    options = runs.resumed(options, out, may_change=("steps", "every", "sample", "temperature"))
+    options = dataclasses.replace(options, out=out)
+    if options.resume:
+        runs.check_resumable(options, may_change=("steps", "every", "sample", "temperature"))
     texts = standard_library() if options.text is None else data.read_text(options.text)
     text, held_out_text = data.split_text(texts, options.held_out)
     vocabulary = data.Vocabulary.of(text, options.symbols, at_least=2, at_most=options.vocabulary)
@@ -97,9 +100,10 @@ def main(options: Options) -> dict:
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
 
-    if options.resume and load_description(out)[:2] != (model, vocabulary):
-        sys.exit(f"resume: the text is not the one that the run in {out} learnt from, its symbols are others")
-    save_description(out, model, vocabulary, options=runs.plain(options))
+    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
+    if options.resume and load_description(out)[2]["text_sha256"] != digest:
+        sys.exit(f"resume: the text is not the one that the run in {out} learnt from")
+    save_description(out, model, vocabulary, options=runs.plain(options), text_sha256=digest)
     checkpoints = Checkpoints(out)
     log = out / "metrics.jsonl"
     if options.resume and checkpoints.latest() is not None:
@@ -198,4 +202,4 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(line_buffering=True)  # a log shows each line as it comes
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    main(runs.parse(Options, "char_lm", __doc__))

@@ -21,18 +21,18 @@ def rulers(train: np.ndarray, held_out: np.ndarray, vocabulary_size: int, train_
         f"{order}-gram": ngram(train, held_out, vocabulary_size, order),
     }
     if importlib.util.find_spec("_lzma") is not None:  # some builds of Python lack it
-        found["xz"] = xz(train_text, held_out_text)
+        found["xz"] = xz(train_text, held_out_text) / len(held_out)
     return found
 
 
 def xz(train: str, held_out: str) -> float:
-    """What xz needs for the held-out text once it has packed the training text before it."""
+    """The bits that xz needs for the held-out text once it has packed the training text before it."""
     import lzma
 
     def packed(text):
         return len(lzma.compress(text.encode("utf-8"), preset=6))
 
-    return (packed(train + held_out) - packed(train)) * 8 / len(held_out)
+    return (packed(train + held_out) - packed(train)) * 8
 
 
 def ngram(train: np.ndarray, held_out: np.ndarray, vocabulary_size: int, order: int) -> float:

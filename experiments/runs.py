@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import typing
 from pathlib import Path
 from typing import Any
 
 from jaxrnn.checkpoint import load_description
+from jaxrnn.optional import optional
 
 ROOT = Path("runs")
 
@@ -20,7 +22,8 @@ def folder(experiment: str, asked: Path | None, *, new: bool) -> Path:
     Exits with a message where a new run would write over another, or where there is none to go on with.
     """
     if asked is None:
-        numbers = [int(path.name.rpartition("-")[2]) for path in ROOT.glob(f"{experiment}-[0-9]*")]
+        names = [re.fullmatch(rf"{experiment}-(\d+)", path.name) for path in ROOT.glob("*")]
+        numbers = [int(name[1]) for name in names if name]
         if not new and not numbers:
             sys.exit(f"no run of {experiment} in {ROOT.absolute()}: make train makes one")
         return ROOT / f"{experiment}-{max(numbers, default=0) + new}"
@@ -34,28 +37,32 @@ def plain(options: Any) -> dict[str, Any]:
     return json.loads(json.dumps(vars(options), default=str))
 
 
-def resumed(options: Any, out: Path, may_change: tuple[str, ...]) -> Any:
-    """The options of the run in `out`, with those of `may_change` that were asked for now; `options` if it is new.
+def parse(kind: type, experiment: str, description: str | None) -> Any:
+    """Options from the command line; with --resume, what is not said there is as it was in the run."""
+    tyro = optional("tyro", "train", "reading the options")
+    options = tyro.cli(kind, description=description)
+    if options.resume:
+        out = folder(experiment, options.out, new=False)
+        options = tyro.cli(kind, description=description, default=dataclasses.replace(saved(kind, out), out=out))
+    return options
 
-    Exits with a message where another option was asked for than the run has.
-    """
-    if not options.resume:
-        return options
-    saved = load_description(out)[2]["options"]
-    kinds = typing.get_type_hints(type(options))
-    changes = {"resume": True}
-    for field in dataclasses.fields(options):
-        name, asked, was = field.name, getattr(options, field.name), saved.get(field.name)
-        if was is not None and Path in typing.get_args(kinds[name]):
-            was = Path(was)
-        if name in ("resume", "out"):
-            continue
-        if asked == field.default or asked == was:
-            changes[name] = was
-        elif name not in may_change:
-            allowed = ", ".join(may_change)
-            sys.exit(f"{name}: the run in {out} has {was}, and cannot go on with {asked}; only {allowed} may be new")
-    return dataclasses.replace(options, **changes)
+
+def saved(kind: type, out: Path) -> Any:
+    """The options of the run in `out`, to be gone on with."""
+    types, values = typing.get_type_hints(kind), load_description(out)[2]["options"]
+    for name, value in values.items():
+        if value is not None and Path in typing.get_args(types[name]):
+            values[name] = Path(value)
+    return kind(**{**values, "out": out, "resume": True})
+
+
+def check_resumable(options: Any, may_change: tuple[str, ...]) -> None:
+    """Exit with a message where an option is not that of the run in `options.out`, and may not be new."""
+    before = saved(type(options), options.out)
+    for name, asked in vars(options).items():
+        was, allowed = getattr(before, name), ", ".join(may_change)
+        if asked != was and name not in may_change:
+            sys.exit(f"{name}: the run in {options.out} has {was}, and cannot go on with {asked}; new may be {allowed}")
 
 
 def keep_until(log: Path, step: int) -> None:

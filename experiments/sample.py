@@ -1,6 +1,6 @@
 """Write text with a trained model, to the terminal as it comes.
 
-python -m experiments.sample --model runs/char_lm --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
+python -m experiments.sample --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from experiments import runs
 from jaxrnn import decode
 from jaxrnn.checkpoint import Checkpoints, load_description
 from jaxrnn.data import UNKNOWN
@@ -20,8 +21,8 @@ from jaxrnn.optional import optional
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    model: Path = Path("runs/char_lm")
-    """The folder that experiments.char_lm wrote to."""
+    model: Path | None = None
+    """The folder that experiments.char_lm wrote to. None: its last in runs/."""
     prime: str = "\n"
     """The text to go on from; it is printed first."""
     length: int = 1000
@@ -38,8 +39,9 @@ class Options:
 
 def main(options: Options) -> str:
     """Write; returns what was written, without the prime."""
-    model, vocabulary, _ = load_description(options.model)
-    params = Checkpoints(options.model).restore_params()
+    folder = runs.folder("char_lm", options.model, new=False)
+    model, vocabulary, _ = load_description(folder)
+    params = Checkpoints(folder).restore_params(model)
     prime = jnp.asarray(vocabulary.encode(options.prime))
     if not len(prime):
         sys.exit("prime: expected at least one symbol to go on from, got ''")

@@ -27,8 +27,14 @@ class Checkpoints:
         self._manager = self._orbax.CheckpointManager(self.folder / "checkpoints", options=options)
 
     def save(self, step: int, state: Any) -> None:
-        """Save a pytree of arrays as that of `step`, and wait until it is on disk."""
-        if step not in self._manager.all_steps():
+        """Save a pytree of arrays as that of `step`, and wait until it is on disk.
+
+        The last step saved is not written again. Raises ValueError for a step before it.
+        """
+        latest = -1 if self.latest() is None else self.latest()
+        if step < latest:
+            raise ValueError(f"step: expected one after the last that was saved, {latest}, got {step}")
+        if step > latest:
             self._manager.save(step, args=self._orbax.args.StandardSave(state))
             self._manager.wait_until_finished()
 
@@ -47,11 +53,22 @@ class Checkpoints:
         shapes = jax.eval_shape(lambda: like)
         return self._manager.restore(step, args=self._orbax.args.StandardRestore(shapes))
 
-    def restore_params(self) -> Any:
-        """The params of the last `TrainState` saved, whatever optimizer it had. Raises FileNotFoundError if none is."""
+    def restore_params(self, model: Any) -> Any:
+        """The params of `model` in the last `TrainState` saved, whatever optimizer it had.
+
+        Raises FileNotFoundError if nothing was saved.
+        """
         if self.latest() is None:
             raise FileNotFoundError(f"model: no checkpoint in {self.folder}")
-        return self._manager.restore(self.latest(), args=self._orbax.args.StandardRestore())["params"]
+        saved = self._manager.restore(self.latest(), args=self._orbax.args.StandardRestore())["params"]
+
+        def at(path, like):  # what is on disk has mappings for NamedTuples
+            value = saved
+            for part in path:
+                value = value[getattr(part, "key", getattr(part, "name", getattr(part, "idx", None)))]
+            return value
+
+        return jax.tree_util.tree_map_with_path(at, jax.eval_shape(model.init, jax.random.key(0)))
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -76,19 +76,26 @@ def batch_shape(value: Any) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _params_like(cell: Any, input_size: int) -> Any:
-    return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+    """The shapes of the params that `init` makes; None where it cannot be traced with this size."""
+    try:
+        return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+    except Exception:  # a cell of the user's own may want sizes of another form: then its params go unchecked
+        return None
 
 
 def params(cell: Any, params: Any) -> None:
     """Refuse parameters whose names or shapes are not those of the cell."""
     if cell.input is None:
         return
-    expected = _params_like(cell, 1)
+    try:
+        features = jax.tree.leaves(cell.input(params))[0].shape
+    except Exception:  # params of something else altogether, in which the cell finds no input size
+        features = (1,)
+    expected = _params_like(cell, features[-1]) if features else None
+    if expected is None:
+        return
     fits = jax.tree.structure(params) == jax.tree.structure(expected)
     if fits and all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(params)):
-        # Only now can the cell read its input size off them.
-        features = jax.tree.leaves(cell.input(params))[0].shape
-        expected = _params_like(cell, features[-1] if features else 1)
         fits = jax.tree.map(shape, params) == jax.tree.map(shape, expected)
         letters = describe(expected)
     else:
@@ -107,6 +114,8 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
     expected = jax.eval_shape(cell.start, params)
     cure = "make one with cell.initial_carry(params, batch_shape)"
     if jax.tree.structure(carry) != jax.tree.structure(expected):
+        if type(carry) is tuple and len(carry) == len(getattr(expected, "_fields", ())):
+            cure = f"write {type(expected).__name__}({', '.join(f'{name}=...' for name in expected._fields)})"
         raise ValueError(
             f"carry: expected what {cell!r} carries, {describe(expected)} after any batch axes, "
             f"got {describe(carry)}; {cure}"
@@ -266,15 +275,15 @@ def _row(index: Any) -> str:
     return str(index[0]) if len(index) == 1 else str(index)
 
 
-def tokens(numbers: Any, size: int, name: str, like: Any = None) -> None:
-    """Refuse symbols that are not integers, and, where they can be looked at, those outside the vocabulary."""
+def tokens(numbers: Any, size: int, name: str, like: Any = None, valid: Any = True) -> None:
+    """Refuse symbols that are not integers, and, where they can be looked at and are `valid`, those out of range."""
     if not jnp.issubdtype(jnp.result_type(numbers), jnp.integer):
         raise TypeError(f"{name}: expected [T, ...] of int, symbols numbered from 0, got {describe(numbers)}")
     if like is not None and shape(numbers) != shape(like):
         raise ValueError(f"{name}: expected [T, ...] = {shape(like)}, as tokens, got {shape(numbers)}")
-    if isinstance(numbers, jax.core.Tracer):
+    if isinstance(numbers, jax.core.Tracer) or isinstance(valid, jax.core.Tracer):
         return
-    wrong = (np.asarray(numbers) < 0) | (np.asarray(numbers) >= size)
+    wrong = ((np.asarray(numbers) < 0) | (np.asarray(numbers) >= size)) & np.asarray(valid)
     if wrong.any():
         at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
         raise ValueError(f"{name}: expected numbers below V={size}, got {int(np.asarray(numbers)[at])} at {_row(at)}")

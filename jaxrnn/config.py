@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxrnn import cells, initializers, models, wrappers
+from jaxrnn import cells, decode, initializers, models, wrappers
 from jaxrnn.record import Record, arguments
 
 
@@ -33,7 +34,7 @@ def to_config(value: Any) -> Any:
 def from_config(config: Any, factories: Mapping[str, Callable] | None = None) -> Any:
     """The record that `to_config` was given. `factories`: your own, by name, beside those of jaxrnn.
 
-    Raises KeyError for a name that is in neither.
+    Raises KeyError for a name that is in neither, TypeError for an option that its factory does not have.
     """
     if isinstance(config, dict):
         known = {**_factories(), **(factories or {})}
@@ -42,6 +43,9 @@ def from_config(config: Any, factories: Mapping[str, Callable] | None = None) ->
                 f"{config['call']!r} is not a factory of jaxrnn; give it in factories=, known: {sorted(known)}"
             )
         options = {k: from_config(v, factories) for k, v in config["options"].items()}
+        unknown = set(options) - set(inspect.signature(known[config["call"]]).parameters)
+        if unknown:
+            raise TypeError(f"{config['call']} has no options {sorted(unknown)}; was this saved by a newer jaxrnn?")
         args, kwargs = arguments(known[config["call"]], options)
         return known[config["call"]](*args, **kwargs)
     if isinstance(config, list):
@@ -51,5 +55,5 @@ def from_config(config: Any, factories: Mapping[str, Callable] | None = None) ->
 
 def _factories() -> dict[str, Callable]:
     """Every factory of jaxrnn by its name."""
-    modules = (cells, initializers, models, wrappers)
+    modules = (cells, decode, initializers, models, wrappers)
     return {name: f for module in modules for name, f in vars(module).items() if hasattr(f, "__wrapped__")}

@@ -19,13 +19,15 @@ def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
     """The texts of a file, or of the files of a folder that match `pattern`, each as one string.
 
     Files of a folder come in an order shuffled with a fixed seed, the same on every machine, so that a split by
-    position is a fair sample of them. Binary files are passed over; undecodable bytes become U+FFFD.
+    position is a fair sample of them. Hidden and binary files are passed over; undecodable bytes become U+FFFD.
     Raises FileNotFoundError for a path that does not exist or a folder without text.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"text: expected a file or a folder, found nothing at {path}")
-    files = [path] if path.is_file() else sorted(f for f in path.glob(pattern) if f.is_file())
+    found = [path] if path.is_file() else sorted(path.glob(pattern))
+    hidden = [f for f in found if any(part.startswith(".") for part in f.relative_to(path).parts)]
+    files = [f for f in found if f.is_file() and f not in hidden]
     random.Random(0).shuffle(files)
     contents = [f.read_bytes() for f in files]
     texts = [c.decode("utf-8", "replace").replace("\r\n", "\n") for c in contents if c and b"\0" not in c[:4096]]
@@ -37,8 +39,10 @@ def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
 def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
     """Train and held-out text: the last `held_out` of the characters, in whole files where there are several.
 
-    Raises ValueError for a share outside (0, 1).
+    Raises ValueError for a share outside (0, 1), TypeError for one text that is not in a list.
     """
+    if isinstance(texts, str):
+        raise TypeError("texts: expected a list of texts, as read_text gives, got one str; write [text]")
     if not 0 < held_out < 1:
         raise ValueError(f"held_out: expected a share between 0 and 1, got {held_out!r}")
     if len(texts) == 1:
@@ -65,8 +69,10 @@ class Vocabulary:
     def of(cls, text: str, kind: str = "characters", *, at_least: int = 1, at_most: int | None = None) -> Vocabulary:
         """The vocabulary of a text: symbols that occur `at_least` so often, the `at_most` most frequent of them.
 
-        Raises ValueError for an unknown kind.
+        Raises ValueError for an unknown kind, TypeError for texts that were not joined to one.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected one str, got {type(text).__name__}; join several with ''.join(texts)")
         counts = Counter(_symbols(text, kind))
         common = [symbol for symbol, count in counts.most_common(at_most) if count >= at_least]
         return cls(kind, tuple(sorted(common)))
@@ -80,10 +86,17 @@ class Vocabulary:
         return np.fromiter((number.get(s, 0) for s in _symbols(text, self.kind)), np.int32)
 
     def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
-        """Numbers [T] -> text; 0 becomes U+FFFD, and so does a broken sequence of bytes."""
-        pieces = [UNKNOWN if n == 0 else self.symbols[int(n) - 1] for n in np.asarray(numbers)]
-        if self.kind == "bytes":
-            return b"".join(p.encode("latin-1", "replace") for p in pieces).decode("utf-8", "replace")
+        """Numbers [T] -> text; 0 becomes U+FFFD, and so does a broken sequence of bytes.
+
+        Raises ValueError for what is no number of a symbol.
+        """
+        numbers = np.asarray(numbers)
+        if numbers.ndim != 1 or ((numbers < 0) | (numbers >= len(self))).any():
+            raise ValueError(f"numbers: expected [T] of 0 to {len(self) - 1}, got {numbers!r}")
+        pieces = [UNKNOWN if n == 0 else self.symbols[n - 1] for n in numbers.tolist()]
+        if self.kind == "bytes":  # no character in UTF-8 has the byte FF
+            octets = (b"\xff" if p == UNKNOWN else p.encode("latin-1") for p in pieces)
+            return b"".join(octets).decode("utf-8", "replace")
         return "".join(pieces)
 
     def to_config(self) -> dict:
@@ -115,7 +128,7 @@ class Window(NamedTuple):
     fresh: np.ndarray  # [n] bool, True at the first step of an epoch
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Streams:
     """One long sequence as B contiguous streams side by side, cut into windows of n steps.
 
@@ -129,9 +142,12 @@ class Streams:
     window: int
 
     def __post_init__(self):
+        object.__setattr__(self, "numbers", np.asarray(self.numbers, np.int32))
+        if self.batch_size < 1 or self.window < 1:
+            raise ValueError(f"batch_size, window: expected at least 1, got {self.batch_size} and {self.window}")
         if len(self.numbers) <= self.batch_size:
             raise ValueError(
-                f"numbers: expected more than batch_size={self.batch_size} symbols, so that each stream has a target, "
+                f"numbers: expected more than batch_size={self.batch_size} symbols, a target for each stream, "
                 f"got {len(self.numbers)}; give more text or a smaller batch_size"
             )
 

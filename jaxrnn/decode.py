@@ -66,12 +66,11 @@ def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float
     return Chooser(choose)
 
 
-@functools.partial(jax.jit, static_argnames=("step", "length", "choose"))
 def generate(
     step: Callable[[Params, Carry, jax.Array], tuple[Carry, jax.Array]],
     params: Params,
     carry: Carry,
-    prime: jax.Array,
+    prime: Any,
     length: int,
     *,
     key: jax.Array,
@@ -82,10 +81,18 @@ def generate(
     One compiled loop for all of it: while there is prime left the next symbol is taken from it, and afterwards from
     `choose(key, logits)`. The carry has read everything but the last token, so `generate(step, params, carry,
     tokens[-1:], more, ...)` goes on. Compiles once for each (step, P, length, choose); pass the same `model.step`.
-    Raises ValueError for an empty prime.
+    Raises ValueError for an empty prime, TypeError for one that is not of integers.
     """
+    prime = jnp.asarray(prime)
     if prime.ndim < 1 or prime.shape[0] == 0:
         raise ValueError(f"prime: expected [P, ...] with at least one token to begin from, got {prime.shape}")
+    if not jnp.issubdtype(prime.dtype, jnp.integer):
+        raise TypeError(f"prime: expected [P, ...] of int, symbols numbered from 0, got {prime.dtype}")
+    return _generate(step, params, carry, prime.astype(jnp.int32), length, key, choose)
+
+
+@functools.partial(jax.jit, static_argnames=("step", "length", "choose"))
+def _generate(step, params, carry, prime, length, key, choose):
     read = prime.shape[0]
 
     def body(state, t):
@@ -96,7 +103,6 @@ def generate(
         return (carry, token), token
 
     first = jnp.zeros(prime.shape[1:], jnp.int32)
-    prime = prime.astype(jnp.int32)
     (carry, _), tokens = lax.scan(body, (carry, first), jnp.arange(read + length - 1))
     return carry, tokens[read - 1 :]
 

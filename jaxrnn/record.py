@@ -29,8 +29,12 @@ class Record:
     Made by hand, it is equal only to itself.
     """
 
-    _: dataclasses.KW_ONLY
-    origin: Origin | None = None
+    # Not an argument, so that `dataclasses.replace` drops it: what was altered is no longer what the call made.
+    origin: Origin | None = dataclasses.field(init=False, default=None)
+
+    def __init_subclass__(cls):
+        # A pytree without leaves: a record may be an argument of `jit` or `vmap`, or stand in a state, as it is.
+        jax.tree_util.register_static(cls)
 
     @property
     def name(self) -> str:
@@ -45,7 +49,8 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if self.origin is None or not isinstance(other, Record):
             return self is other
-        return self.origin == other.origin
+        # With types, for 1 == 1.0 == True and yet they make different programs.
+        return other.origin is not None and _typed(self.origin) == _typed(other.origin)
 
     def __hash__(self) -> int:
         return object.__hash__(self) if self.origin is None else hash(self.origin)
@@ -71,17 +76,22 @@ def factory(make: Made) -> Made:
     """Decorate a function that returns a record, so that the record remembers the call.
 
     Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
-    become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples.
+    become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
+    Python's, and an int is a float where the default is one. Names that end in `_init` must be callable.
+    Raises TypeError, with the factory's name, for arguments that do not fit.
     """
     signature = inspect.signature(make)
 
     @functools.wraps(make)
     def call(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
         for name, value in bound.arguments.items():
-            bound.arguments[name] = _normal(name, value)
-        record = make(*bound.args, **bound.kwargs)
+            bound.arguments[name] = _normal(name, value, signature.parameters[name].default)
+        record = dataclasses.replace(make(*bound.args, **bound.kwargs))  # a new one: its maker may hold it too
         options = tuple(bound.arguments.items())
         try:
             hash(options)
@@ -90,14 +100,25 @@ def factory(make: Made) -> Made:
                 f"{make.__name__}: every option must be hashable, so that the record can be compared ({error}). "
                 "Arrays belong in params."
             ) from None
-        return dataclasses.replace(record, origin=Origin(call, options))
+        object.__setattr__(record, "origin", Origin(call, options))
+        return record
 
     return call  # type: ignore[return-value]
 
 
-def _normal(name: str, value: Any) -> Any:
+def _normal(name: str, value: Any, default: Any = None) -> Any:
     if name.endswith("dtype") and value is not None:
-        return jnp.dtype(value)
+        try:
+            return jnp.dtype(value)
+        except TypeError:
+            raise TypeError(f"{name}: expected a type such as 'float32' or 'bfloat16', got {value!r}") from None
+    if name.endswith("_init") and (not callable(value) or hasattr(value, "__wrapped__")):
+        cure = f"write {value.__name__}()" if callable(value) else "such as jaxrnn.initializers.orthogonal()"
+        raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_normal(name, v) for v in value)
     if callable(value) and not isinstance(value, Record | type):
@@ -105,6 +126,11 @@ def _normal(name: str, value: Any) -> Any:
         if any(getattr(module, known, None) is value for module in (jax.nn, jnp)):
             return known
     return value
+
+
+def _typed(value: Any) -> Any:
+    """A value that equals another only where their types, and those of all that is in them, are equal too."""
+    return tuple(map(_typed, value)) if isinstance(value, tuple) else (type(value), value)
 
 
 def arguments(make: Callable, options: Any, *, skip_defaults: bool = False) -> tuple[list, dict]:

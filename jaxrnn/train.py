@@ -40,7 +40,7 @@ class NotFinite(FloatingPointError):
 
 
 def next_symbol(model: Any) -> Losses:
-    """The losses of a language model on a `data.Window`, in nats; where `fresh` the carry restarts."""
+    """The losses of a language model on a `data.Window`, in nats; if its first step is `fresh` the carry restarts."""
 
     def losses(params, carry, window):
         carry = select(window.fresh[0], model.initial_carry(params, window.tokens.shape[1:]), carry)
@@ -51,6 +51,11 @@ def next_symbol(model: Any) -> Losses:
     return losses
 
 
+def weighted(losses: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The weighted sum, and the sum of the weights. Where a weight is 0 the loss may be anything, NaN too."""
+    return jnp.where(weights != 0, losses * weights, 0).sum(), weights.sum()
+
+
 def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None) -> Callable:
     """The gradient of truncated backpropagation through time, BPTT(k1, k2): every k1 steps, back through k2 steps.
 
@@ -59,7 +64,8 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
     of each block of k1 steps is seen from the k2 steps that end with it, and from no step before those.
 
     k1=None: T, one block. k2=None: k1. With k2 >= T nothing is cut: full BPTT, for every k1. The carry's value always
-    crosses from step to step; only the gradient is cut.
+    crosses from step to step, and from window to window; only the gradient is cut. It never looks back beyond the
+    window it is given.
     Raises ValueError for k1 < 1, k2 < k1, or a T that is not a multiple of k1.
     Williams and Peng 1990; the two numbers are those of Sutskever 2013, "Training recurrent neural networks", 2.8.6.
     """
@@ -69,13 +75,15 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
     def total(params, carry, window, counted):
         """The weighted sum over the last `counted` steps of a window; as aux its weight, and the carry at its end."""
         each, weights, carry = losses(params, carry, window)
-        each, weights = each[-counted:], weights[-counted:]
-        return (each * weights).sum(), (weights.sum(), carry)
+        total, weight = weighted(each[-counted:], weights[-counted:])
+        return total, (weight, carry)
 
     def gradient(params, carry, window):
         T = jax.tree.leaves(window)[0].shape[0]
         block = T if k1 is None else k1
         back = block if k2 is None else k2
+        if back < block:
+            raise ValueError(f"k2: expected at least k1, which is T={T} where it is None, got {back}")
         if T % block:
             raise ValueError(f"window: expected T to be a multiple of k1={block}, got T={T}")
 
@@ -139,7 +147,8 @@ def start(
 ) -> TrainState:
     """The state a run begins with: step 0, fresh parameters, fresh carries for `batch_shape` streams."""
     params = model.init(key)
-    carry = model.initial_carry(params, batch_shape)
+    # A copy, for a learned carry is a parameter too, and an update is given each buffer once.
+    carry = jax.tree.map(jnp.copy, model.initial_carry(params, batch_shape))
     return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
 
 
@@ -149,7 +158,7 @@ def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], fl
     @jax.jit
     def total(params, carry, window):
         each, weights, carry = losses(params, carry, window)
-        return (each * weights).sum(), weights.sum(), carry
+        return *weighted(each, weights), carry
 
     def evaluate(params, carry, windows):
         loss = weight = 0.0
@@ -183,7 +192,8 @@ def fit(
     """Make updates until `steps` have been made in all: (state, whether all were).
 
     windows[k] is the window of step k, so a run that is picked up goes on where it was. After every `every` steps, at
-    the end and when interrupted, `on_report(report, state)` is called: the place to evaluate and to save.
+    the end and when interrupted, `on_report(report, state)` is called: the place to evaluate and to save. The next
+    update takes the buffers of that state: copy what is to be kept.
     Ctrl-C (SIGINT) and SIGTERM end the loop after the step at work; a second one ends it at once.
     progress: a bar with steps/s, loss and time left, on a terminal only.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.

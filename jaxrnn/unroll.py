@@ -33,7 +33,7 @@ def unroll(
         call continues the sequence: any split of T gives the same ys.
     lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the carry
         that comes back is the last valid one (for length 0, the one it began with). What xs holds there, NaN included,
-        reaches neither values nor gradients.
+        reaches neither values nor gradients: the cell is given 0 for it, where it must have a finite gradient.
     mask [T, ...] bool: where False the carry is held and y is 0; any pattern. With lengths, both must allow a step.
     reset [T, ...] bool: where True the row restarts from the initial carry before this step, also at a masked step;
         past the end of a row it does nothing.
@@ -44,6 +44,8 @@ def unroll(
     Under jit, where lengths cannot be looked at, values above T count as T and below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
+    if not isinstance(reverse, bool):
+        raise TypeError(f"reverse: expected True or False, known when traced, got {reverse!r}")
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
     engine = engines.scan if engine is None else engine
     if carry is None:
@@ -76,7 +78,7 @@ def unroll(
 
 def inside(lengths: jax.Array, time: int) -> jax.Array:
     """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
-    lengths = jnp.asarray(lengths).astype(jnp.int32)
+    lengths = jnp.clip(jnp.asarray(lengths), 0, time).astype(jnp.int32)  # first clipped: an int64 may not fit
     return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths
 
 

@@ -158,7 +158,8 @@ def stack(*cells: Cell) -> Cell:
     one product: equal. Raises TypeError for what is not a cell.
     """
     if not cells or any(not isinstance(cell, Cell) for cell in cells):
-        raise TypeError(f"stack: expected one or more cells, got {cells!r}")
+        cure = "; write stack(*cells)" if len(cells) == 1 and isinstance(cells[0], tuple) else ""
+        raise TypeError(f"stack: expected one or more cells, got {cells!r}{cure}")
     layers = {f"layer_{i}": cell for i, cell in enumerate(cells)}
 
     def init(key, input_size):

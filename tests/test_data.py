@@ -74,7 +74,7 @@ def test_each_symbol_but_the_first_is_a_target_once(length, batch, window):
 
 def test_streams_want_a_target_for_each_row():
     with pytest.raises(ValueError, match=r"numbers: expected more than batch_size=8 symbols, .* got 8; give more text"):
-        Streams(np.arange(8, dtype=np.int32), 8, 4)
+        Streams(np.arange(8), 8, 4)
 
 
 def test_files_of_a_folder_in_one_order_and_split_whole(tmp_path):
@@ -143,3 +143,25 @@ def test_what_cannot_be_saved_says_so():
     by_hand = jaxrnn.Cell(lambda key, n: {}, lambda p: (), plain_step=lambda p, c, x: (c, x))
     with pytest.raises(TypeError, match="only what a factory made can be saved; decorate yours with jaxrnn"):
         jaxrnn.to_config(by_hand)
+
+
+def test_what_is_not_a_text_or_a_number_is_refused():
+    with pytest.raises(TypeError, match="text: expected one str, got list; join several"):
+        Vocabulary.of(["a", "b"])
+    with pytest.raises(TypeError, match="texts: expected a list of texts, as read_text gives, got one str"):
+        data.split_text("text")
+    with pytest.raises(ValueError, match=r"numbers: expected \[T\] of 0 to 3, got array"):
+        Vocabulary.of("abc").decode([-1])
+    with pytest.raises(ValueError, match="batch_size, window: expected at least 1, got 2 and 0"):
+        Streams(np.arange(8), 2, 0)
+
+
+def test_an_unknown_byte_is_seen():
+    assert Vocabulary.of("é", "bytes").decode([0, 2, 1, 0]) == f"{UNKNOWN}é{UNKNOWN}"
+
+
+def test_a_file_with_unknown_options_is_refused():
+    config = jaxrnn.to_config(jaxrnn.lstm(4))
+    config["options"]["peephole"] = True
+    with pytest.raises(TypeError, match=r"lstm has no options \['peephole'\]; was this saved by a newer jaxrnn?"):
+        jaxrnn.from_config(config)

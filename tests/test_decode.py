@@ -66,7 +66,7 @@ def test_greedy_takes_the_likeliest(key, rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": -1}, "temperature: expected a number of at least 0, got -1"),
+        ({"temperature": -1}, "temperature: expected a number of at least 0, got -1.0"),
         ({"temperature": float("nan")}, "temperature: expected a number of at least 0, got nan"),
         ({"top_k": 0}, "top_k: expected an int of at least 1, or None, got 0"),
         ({"top_p": 0.0}, "top_p: expected a probability above 0, or None, got 0.0"),
@@ -135,7 +135,7 @@ def test_one_seed_one_text_and_one_compilation(key):
     params = model.init(key)
     carry = model.initial_carry(params)
     step = model.step
-    before = decode.generate._cache_size()
+    before = decode._generate._cache_size()
     texts = [
         decode.generate(step, params, carry, jnp.array([1]), 40, key=jax.random.key(seed), choose=decode.sampling(0.9))[
             1
@@ -143,7 +143,7 @@ def test_one_seed_one_text_and_one_compilation(key):
         for seed in (1, 1, 2)
     ]
     assert texts[0].tolist() == texts[1].tolist() != texts[2].tolist()
-    assert decode.generate._cache_size() == before + 1
+    assert decode._generate._cache_size() == before + 1
 
 
 def test_generate_wants_a_prime(key):

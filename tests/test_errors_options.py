@@ -80,7 +80,7 @@ OPTIONS = {
     "stack of a list": (
         lambda: jaxrnn.stack([GRU, GRU]),
         TypeError,
-        "stack: expected one or more cells, got ((gru(4), gru(4)),)",
+        "stack: expected one or more cells, got ((gru(4), gru(4)),); write stack(*cells)",
     ),
     "stack of a name": (
         lambda: jaxrnn.stack(GRU, "lstm"),

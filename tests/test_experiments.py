@@ -24,9 +24,13 @@ pytest.importorskip("tyro", reason='the extra "train" is not installed')
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `experiments` is run from the root of the repository, not installed
 
+import optax  # noqa: E402
 import orbax.checkpoint  # noqa: E402
 
+import jaxrnn  # noqa: E402
 from experiments import char_lm, rulers, runs, sample  # noqa: E402
+from jaxrnn import train  # noqa: E402
+from jaxrnn.checkpoint import Checkpoints  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def test_a_killed_run_resumes_to_the_same_bits(text, whole, tmp_path):
         process.communicate()
     with (tmp_path / "metrics.jsonl").open("a") as log:
         log.write('{"step": 999}\n')  # logged, but never saved
-    char_lm.main(char_lm.Options(out=tmp_path, resume=True))
+    char_lm.main(runs.saved(char_lm.Options, tmp_path))
     ours, theirs = parameters(tmp_path, 60), parameters(whole[0], 60)
     assert ours.keys() == theirs.keys() and len(ours) > 10
     for name in ours:
@@ -142,25 +146,27 @@ def test_runs_are_numbered_and_the_last_is_gone_on_with(tmp_path, monkeypatch):
     assert runs.folder("char_lm", None, new=False).name == "char_lm-2"
 
 
-def test_a_run_goes_on_with_its_own_options(whole, text):
+def test_a_run_goes_on_with_its_own_options(whole, text, monkeypatch):
     """What was asked for at the start need not be said again; more steps may be, another model may not."""
-    again = runs.resumed(char_lm.Options(resume=True, steps=70), whole[0], may_change=("steps",))
-    assert again == dataclasses.replace(options(text, None), steps=70, resume=True)
-    with pytest.raises(
-        SystemExit, match=r"hidden: the run in .* has 12, and cannot go on with 13; only steps"
-    ):
-        runs.resumed(char_lm.Options(resume=True, hidden=13), whole[0], may_change=("steps",))
+    saved = runs.saved(char_lm.Options, whole[0])
+    assert saved == options(text, whole[0], resume=True)
+    runs.check_resumable(dataclasses.replace(saved, steps=2400), may_change=("steps",))  # the default counts as said
+    with pytest.raises(SystemExit, match=r"hidden: the run in .* has 12, and cannot go on with 384; new may be steps"):
+        runs.check_resumable(dataclasses.replace(saved, hidden=384), may_change=("steps",))
+    monkeypatch.setattr(sys, "argv", ["char_lm", "--resume", "--out", str(whole[0]), "--steps", "2400"])
+    assert runs.parse(char_lm.Options, "char_lm", None) == dataclasses.replace(saved, steps=2400)
 
 
-def test_a_run_does_not_go_on_with_another_text(whole, tmp_path):
-    (tmp_path / "other.txt").write_text("other symbols: ÄÖÜ ÄÖÜ " * 50)
+def test_a_run_does_not_go_on_with_another_text(whole, text, tmp_path):
+    """Though it has the same symbols."""
+    (tmp_path / "other.txt").write_text(text.read_text(encoding="utf-8") + "and", encoding="utf-8")
     copy = tmp_path / "run"
     shutil.copytree(whole[0], copy)
     description = json.loads((copy / "model.json").read_text())
     description["options"]["text"] = str(tmp_path / "other.txt")
     (copy / "model.json").write_text(json.dumps(description))
     with pytest.raises(SystemExit, match="resume: the text is not the one that the run in"):
-        char_lm.main(char_lm.Options(out=copy, resume=True))
+        char_lm.main(runs.saved(char_lm.Options, copy))
 
 
 def test_sampling_goes_on_from_the_prime(whole, capsys):
@@ -176,6 +182,20 @@ def test_sampling_goes_on_from_the_prime(whole, capsys):
 def test_sampling_from_nothing_says_what_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="no trained model in"):
         sample.main(sample.Options(model=tmp_path))
+
+
+def test_params_come_back_in_their_own_types(tmp_path, key):
+    """NamedTuples among the params too; and an older step is not written over a newer one unseen."""
+    cell = jaxrnn.stack(jaxrnn.learned_carry(jaxrnn.lstm(3)), jaxrnn.gru(2))
+    model = jaxrnn.models.language_model(cell, 5, 4)
+    state = train.start(model, key, optax.sgd(0.1), (2,))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(7, state)
+    params = checkpoints.restore_params(model)
+    assert jax.tree.structure(params) == jax.tree.structure(state.params)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, state.params))
+    with pytest.raises(ValueError, match="step: expected one after the last that was saved, 7, got 5"):
+        checkpoints.save(5, state)
 
 
 def test_a_wrong_option_names_the_valid_ones():
@@ -225,5 +245,5 @@ def test_the_easy_rulers(rng):
     found = rulers.rulers(a, b, 6, train, held_out)
     assert found["uniform"] == math.log2(6)
     packed = len(lzma.compress((train + held_out).encode(), preset=6)) - len(lzma.compress(train.encode(), preset=6))
-    assert found["xz"] == packed * 8 / len(held_out)
+    assert found["xz"] == packed * 8 / len(b)
     assert found["unigram"] > found["6-gram"]

@@ -106,6 +106,24 @@ def test_nothing_counted_is_a_loss_of_0(key):
     assert loss == 0
 
 
+def test_padding_may_hold_anything(key, rng):
+    """Symbols and targets past a row's end, masked or of weight 0, are looked at neither by value nor by gradient."""
+    model = language_model(jaxrnn.gru(4), V, 3)
+    params = noisy(model, key)
+    tokens, targets = rng.integers(0, V, (2, T, B))
+    lengths, weights = np.array([T, 0, 3]), rng.random((T, B)) < 0.7
+    there = np.arange(T)[:, None] < lengths
+    broken = np.where(there, tokens, -7), np.where(there & weights, targets, 99)
+    for f in (lambda g: g), jax.jit:
+        loss = f(jax.value_and_grad(lambda p, a, b: model.loss(p, None, a, b, weights=weights, lengths=lengths)[0]))
+        assert_close(loss(params, *broken), loss(params, tokens, targets), 0.0)
+
+
+def test_half_cells_leave_the_other_params_in_float32(key):
+    params = language_model(jaxrnn.lstm(4, dtype="bfloat16"), V, 3).init(key)
+    assert {a.dtype.name for a in jax.tree.leaves(params)} == {"float32"}
+
+
 def test_bfloat16_keeps_its_logits_in_float32(key):
     model = language_model(jaxrnn.lstm(4, dtype="bfloat16"), V, 3)
     tokens = np.zeros((T, B), int)
@@ -144,6 +162,11 @@ def test_bfloat16_keeps_its_logits_in_float32(key):
             lambda: run(targets=np.zeros((T, 1), int)),
             ValueError,
             "targets: expected [T, ...] = (5, 3), as tokens, got (5, 1)",
+        ),
+        (
+            lambda: run(weights=np.ones((B, T))),
+            ValueError,
+            "weights: expected [T, ...] = (5, 3), as tokens, got (3, 5)",
         ),
         (lambda: run(unit="bytes"), ValueError, "unit: expected 'nats' or 'bits', got 'bytes'"),
     ],

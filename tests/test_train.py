@@ -118,6 +118,12 @@ def test_window_must_hold_whole_blocks(regression):
         train.truncated_bptt(squares(cell), 5)(params, carry, series)
 
 
+def test_lookback_below_a_whole_window(regression):
+    cell, params, carry, series = regression
+    with pytest.raises(ValueError, match=r"k2: expected at least k1, which is T=12 where it is None, got 3"):
+        train.truncated_bptt(squares(cell), None, 3)(params, carry, series)
+
+
 def tiny(text="abcabdabcabe" * 20, batch=3, window=5, cell=None):
     vocabulary = data.Vocabulary.of(text)
     model = jaxrnn.models.language_model(cell or jaxrnn.gru(8), len(vocabulary), 4)
@@ -179,6 +185,15 @@ def test_learned_start_is_learned(key):
     state = train.start(model, key, optimizer, (3,))
     state, _ = train.make_update(train.next_symbol(model), optimizer)(state, streams[0])
     assert (np.asarray(state.params["cell"]["initial_carry"].h) != 0).all()
+
+
+def test_learned_start_without_a_batch(key):
+    """The carry that begins is the parameter itself, and yet each buffer is given away once."""
+    model, _ = tiny(cell=jaxrnn.learned_carry(jaxrnn.gru(8)))
+    window = data.Window(*(np.ones(4, kind) for kind in (np.int32, np.int32, np.float32, bool)))
+    optimizer = optax.sgd(1.0)
+    state, _ = train.make_update(train.next_symbol(model), optimizer)(train.start(model, key, optimizer, ()), window)
+    assert int(state.step) == 1
 
 
 def test_fit_learns_and_reports(key):

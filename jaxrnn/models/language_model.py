@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import Carry, Cell, Params
-from jaxrnn.record import Record, factory, wide
+from jaxrnn.cell import Carry, Cell, Params, product
+from jaxrnn.record import Record, factory
 from jaxrnn.unroll import inside, unroll
 
 
@@ -32,11 +32,12 @@ class LanguageModel(Record):
         k1, k2, k3 = jax.random.split(key, 3)
         cell = self.cell.init(k2, E or V)
         y = self.cell.outputs(cell)
-        params = {"cell": cell, "bias": jnp.zeros(V, y.dtype)}
+        stored = max((a.dtype for a in jax.tree.leaves(cell)), key=lambda d: d.itemsize)  # y may be narrower
+        params = {"cell": cell, "bias": jnp.zeros(V, stored)}
         if E is not None:
-            params["embedding"] = initializers.normal(1.0 / math.sqrt(E) if self.tied else 1.0)(k1, (V, E), y.dtype)
+            params["embedding"] = initializers.normal(1.0 / math.sqrt(E) if self.tied else 1.0)(k1, (V, E), stored)
         if not self.tied:
-            params["readout"] = initializers.lecun_normal()(k3, (y.shape[-1], V), y.dtype)
+            params["readout"] = initializers.lecun_normal()(k3, (y.shape[-1], V), stored)
         elif y.shape[-1] != E:
             raise ValueError(
                 f"embedding_size: a tied embedding is also the readout, so it must be H={y.shape[-1]}, the size of the "
@@ -48,19 +49,22 @@ class LanguageModel(Record):
         """The carry that every sequence begins with."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
-    def _inputs(self, params, tokens):
-        checks.tokens(tokens, self.vocabulary_size, "tokens")
+    def _inputs(self, params, tokens, valid=True):
+        checks.tokens(tokens, self.vocabulary_size, "tokens", valid=valid)
+        tokens = jnp.where(valid, tokens, 0)
         if self.embedding_size is not None:
             return params["embedding"][tokens]
         return jax.nn.one_hot(tokens, self.vocabulary_size, dtype=params["bias"].dtype)
 
     def _logits(self, params, y):
         readout = params["embedding"].T if self.tied else params["readout"]
-        return (y.astype(readout.dtype) @ readout + params["bias"]).astype(wide(y.dtype))
+        logits = product(y, readout, y.dtype)  # in float32 for a narrower y
+        return logits + params["bias"].astype(logits.dtype)
 
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`."""
-        carry, ys = unroll(self.cell, params["cell"], carry, self._inputs(params, tokens), **options)
+        xs = self._inputs(params, tokens, _valid(tokens, options))
+        carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
         return carry, self._logits(params, ys)
 
     def step(self, params: Params, carry: Carry, token: jax.Array) -> tuple[Carry, jax.Array]:
@@ -82,21 +86,33 @@ class LanguageModel(Record):
         """Mean negative log-likelihood per target, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
 
         tokens, targets [T, ...] int; weights [T, ...]: how much each target counts (None: 1). What `lengths` or `mask`
-        (options of `unroll`) take away does not count. unit: "nats" or "bits". Raises ValueError for another unit.
+        (options of `unroll`) take away does not count, nor what has weight 0: there a target may be any number, such
+        as -1. unit: "nats" or "bits". Raises ValueError for another unit.
         """
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
-        checks.tokens(targets, self.vocabulary_size, "targets", like=tokens)
+        valid = _valid(tokens, options)
+        if weights is not None:
+            if jnp.shape(weights) != jnp.shape(tokens):
+                raise ValueError(
+                    f"weights: expected [T, ...] = {jnp.shape(tokens)}, as tokens, got {jnp.shape(weights)}"
+                )
+            valid = valid & (weights != 0)
+        checks.tokens(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
         carry, logits = self.apply(params, carry, tokens, **options)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-        weights = jnp.ones_like(nats) if weights is None else jnp.broadcast_to(weights, nats.shape).astype(nats.dtype)
-        if options.get("lengths") is not None:
-            weights = jnp.where(inside(options["lengths"], nats.shape[0]), weights, 0)
-        if options.get("mask") is not None:
-            weights = jnp.where(options["mask"], weights, 0)
+        nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(valid, targets, 0))
+        weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
+        nats, weights = jnp.where(valid, nats, 0), jnp.where(valid, weights, 0)
         # A sequence without a single target has loss 0, not 0/0.
         mean = (nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
         return mean / (math.log(2) if unit == "bits" else 1), carry
+
+
+def _valid(tokens, options):
+    """[T, ...] bool: the steps that the options of `unroll` leave; True where they take none away."""
+    lengths, mask = options.get("lengths"), options.get("mask")
+    valid = True if lengths is None else inside(lengths, tokens.shape[0])
+    return valid if mask is None else valid & mask
 
 
 @factory
