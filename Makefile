@@ -25,7 +25,7 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 train: $(call installed,train)
-	$(BIN)/python -m experiments.char_lm $(ARGS)
+	$(BIN)/python -u -m experiments.char_lm $(ARGS)
 
 sample: $(call installed,train)
 	$(BIN)/python -m experiments.sample $(ARGS)

@@ -201,5 +201,4 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(line_buffering=True)  # a log shows each line as it comes
     main(runs.parse(Options, "char_lm", __doc__))

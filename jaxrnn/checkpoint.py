@@ -31,10 +31,10 @@ class Checkpoints:
 
         The last step saved is not written again. Raises ValueError for a step before it.
         """
-        latest = -1 if self.latest() is None else self.latest()
-        if step < latest:
+        latest = self.latest()
+        if latest is not None and step < latest:
             raise ValueError(f"step: expected one after the last that was saved, {latest}, got {step}")
-        if step > latest:
+        if step != latest:
             self._manager.save(step, args=self._orbax.args.StandardSave(state))
             self._manager.wait_until_finished()
 

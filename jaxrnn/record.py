@@ -117,7 +117,7 @@ def _normal(name: str, value: Any, default: Any = None) -> Any:
         raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(default, float) and type(value) is int:
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_normal(name, v) for v in value)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 from jax import lax
 
 from jaxrnn.cell import Carry, Cell, Inputs, Params
 
 
+# Compiled as a whole, because `lax.scan` by itself would trace its body anew at each call outside of `jit`.
+@functools.partial(jax.jit, static_argnames="unroll")
 def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 1) -> tuple[Carry, Any]:
     """`lax.scan` of `cell.step`: xs [T, ..., D] -> (carry, ys [T, ..., H]).
 

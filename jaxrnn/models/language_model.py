@@ -49,7 +49,7 @@ class LanguageModel(Record):
         """The carry that every sequence begins with."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
-    def _inputs(self, params, tokens, valid=True):
+    def _inputs(self, params, tokens, valid: Any = True):
         checks.tokens(tokens, self.vocabulary_size, "tokens", valid=valid)
         tokens = jnp.where(valid, tokens, 0)
         if self.embedding_size is not None:
