@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn import checks, engines
 from jaxrnn.cell import Carry, Cell, Inputs, Params
@@ -49,7 +50,7 @@ def unroll(
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
     engine = engines.scan if engine is None else engine
     if carry is None:
-        carry = cell.initial_carry(params, batch)
+        carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 
     valid = mask
     if lengths is not None:
@@ -74,6 +75,15 @@ def unroll(
         return carry, ys
 
     return run(cell, params, carry, xs)
+
+
+def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:
+    """The carry with its batch axes over the devices as those of xs are, where shardings are part of types."""
+    sharding = jax.typeof(jax.tree.leaves(xs)[0]).sharding
+    if not sharding.mesh.explicit_axes:
+        return carry
+    rows = sharding.spec[1 : 1 + axes]
+    return jax.tree.map(lambda a: jax.sharding.reshard(a, NamedSharding(sharding.mesh, PartitionSpec(*rows))), carry)
 
 
 def inside(lengths: jax.Array, time: int) -> jax.Array:
