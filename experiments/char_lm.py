@@ -134,7 +134,9 @@ def main(options: Options) -> dict:
 
     began = time.perf_counter()
     try:
-        state, complete = train.fit(update, state, streams, options.steps, every=options.every, on_report=on_report)
+        state, complete = train.fit(
+            update, state, streams, options.steps, every=options.every, on_report=on_report, unit="nats"
+        )
     except train.NotFinite as error:
         checkpoints.save(int(error.state.step), error.state)
         sys.exit(f"stopped, and saved as it was before: {error}")

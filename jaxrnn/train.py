@@ -188,6 +188,7 @@ def fit(
     every: int = 50,
     on_report: Callable[[Report, TrainState], None] = lambda report, state: None,
     progress: bool = True,
+    unit: str = "",
 ) -> tuple[TrainState, bool]:
     """Make updates until `steps` have been made in all: (state, whether all were).
 
@@ -195,11 +196,11 @@ def fit(
     the end and when interrupted, `on_report(report, state)` is called: the place to evaluate and to save. The next
     update takes the buffers of that state: copy what is to be kept.
     Ctrl-C (SIGINT) and SIGTERM end the loop after the step at work; a second one ends it at once.
-    progress: a bar with steps/s, loss and time left, on a terminal only.
+    progress: a bar with steps/s, loss (in the `unit` to show) and time left, on a terminal only.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
     """
     done = int(state.step)
-    with interruptible() as interrupted, _bar(done, steps, progress) as bar:
+    with interruptible() as interrupted, _bar(done, steps, progress, unit) as bar:
         while done < steps and not interrupted():
             began, metrics = time.perf_counter(), []
             until = min(steps, done - done % every + every)
@@ -254,7 +255,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[int, float, float], None]]:
+def _bar(done: int, steps: int, wanted: bool, unit: str) -> Iterator[Callable[[int, float, float], None]]:
     """A progress bar on a terminal, nothing elsewhere: yields what takes steps made, loss and steps per second."""
     console = optional("rich.console", "train", "the progress bar").Console() if wanted else None
     if console is None or not console.is_terminal:
@@ -272,5 +273,5 @@ def _bar(done: int, steps: int, wanted: bool) -> Iterator[Callable[[int, float, 
     with rich.Progress(*columns, console=console) as progress:
         task = progress.add_task("compiling", total=steps, completed=done)
         yield lambda done, loss, speed: progress.update(
-            task, completed=done, description=f"loss {loss:.3f}  {speed:.1f} steps/s"
+            task, completed=done, description=f"loss {loss:.3f} {unit} {speed:.1f} steps/s"
         )
