@@ -56,4 +56,4 @@ def from_config(config: Any, factories: Mapping[str, Callable] | None = None) ->
 def _factories() -> dict[str, Callable]:
     """Every factory of jaxrnn by its name."""
     modules = (cells, decode, initializers, models, wrappers)
-    return {name: f for module in modules for name, f in vars(module).items() if hasattr(f, "__wrapped__")}
+    return {name: f for module in modules for name, f in vars(module).items() if hasattr(f, "is_factory")}

@@ -103,6 +103,7 @@ def factory(make: Made) -> Made:
         object.__setattr__(record, "origin", Origin(call, options))
         return record
 
+    call.is_factory = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
@@ -112,7 +113,7 @@ def _normal(name: str, value: Any, default: Any = None) -> Any:
             return jnp.dtype(value)
         except TypeError:
             raise TypeError(f"{name}: expected a type such as 'float32' or 'bfloat16', got {value!r}") from None
-    if name.endswith("_init") and (not callable(value) or hasattr(value, "__wrapped__")):
+    if name.endswith("_init") and (not callable(value) or hasattr(value, "is_factory")):
         cure = f"write {value.__name__}()" if callable(value) else "such as jaxrnn.initializers.orthogonal()"
         raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
     if isinstance(value, np.generic):

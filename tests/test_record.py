@@ -78,6 +78,13 @@ def test_wrong_calls_of_a_factory_name_it(call, message):
         call()
 
 
+def test_an_initializer_may_be_a_wrapped_function():
+    """What `jit` or functools.wraps made is a function as any other, and not a factory that was not called."""
+    wrapped = jax.jit(lambda key, shape, dtype: jnp.full(shape, 0.5, dtype), static_argnums=(1, 2))
+    params = jaxrnn.gru(4, kernel_init=wrapped).init(jax.random.key(0), 3)
+    assert (np.asarray(params["kernel"]) == 0.5).all()
+
+
 def test_a_plain_pair_is_told_to_be_a_carry():
     cell = jaxrnn.lstm(4)
     params = cell.init(jax.random.key(0), 3)
