@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 
 # Which tests are asked: arguments of pytest, few, to be quick. Each passes on the package as it is; that is run first.
 ELMAN, GATED, GRU, LSTM = (f"tests/test_cells.py -k {name}" for name in ("elman", "gated", "gru", "lstm"))
+MGU, HIGHWAY, INDRNN, CORNN = (f"tests/test_cells.py -k {name}" for name in ("mgu", "highway", "indrnn", "cornn"))
+LEM, MULTIPLICATIVE = "tests/test_cells.py -k 'lem and not initial'", "tests/test_cells.py -k multiplicative"
 ROWS = "tests/test_unroll.py -k 'gru and not reset_before and not chunks and not narrow'"
 LEARNED = "tests/test_unroll.py -k 'learned_carry and not stack and not narrow'"
 PLAIN = "tests/test_unroll.py -k 'rows and plain'"
@@ -31,6 +33,7 @@ ENGINES = "tests/test_unroll_transforms.py -k engines"
 STARTS = "tests/test_unroll_transforms.py -k 'apart or learns'"
 HELD = "tests/test_unroll_transforms.py -k held"
 WRAPPERS = "tests/test_wrappers.py -k plain"
+STARTED = "tests/test_initializers_papers.py"
 MEMORY = "tests/test_initializers.py -k 'memory or chrono'"
 PRESETS = "tests/test_initializers.py -k preset"
 DRAWS = "tests/test_initializers.py -k 'not preset'"
@@ -106,6 +109,37 @@ FAULTS = {
             GRU,
         ),
         "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
+    },
+    "cells/mgu.py": {
+        "f inverted": ("(1 - s.f) * s.h.astype(v.dtype) + s.f * n", "s.f * s.h.astype(v.dtype) + (1 - s.f) * n", MGU),
+        "no reset": ("product(s.reset_h,", "product(s.h,", MGU),
+        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+    },
+    "cells/multiplicative_lstm.py": {
+        "m is a sum": ("u[..., :H].astype(v.dtype) * v)", "u[..., :H].astype(v.dtype) + v)", MULTIPLICATIVE),
+        "i and f swapped": ("z_i, z_f, z_g, z_o =", "z_f, z_i, z_g, z_o =", MULTIPLICATIVE),
+        "forget bias on i": ("bias.at[2 * H : 3 * H]", "bias.at[H : 2 * H]", MEMORY),
+    },
+    "cells/recurrent_highway.py": {
+        "t inverted": ("(1 - t) * s.h.astype(v.dtype) + t * n", "t * s.h.astype(v.dtype) + (1 - t) * n", HIGHWAY),
+        "x at every depth": ("z = v if k else u.astype(v.dtype) + v", "z = u.astype(v.dtype) + v", HIGHWAY),
+        "inner biases dropped": ('v + params["bias"][k].astype(v.dtype) if k else v', "v", HIGHWAY),
+        "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
+    },
+    "cells/lem.py": {
+        "time steps swapped": ("d, e = dt * gate", "e, d = dt * gate", LEM),
+        "h sees the old z": ("return _Between(s.h, z.astype(s.z.dtype), e)", "return _Between(s.h, s.z, e)", LEM),
+        "dt of z alone": ("dt * gate(p[..., H : 2 * H])", "gate(p[..., H : 2 * H])", LEM),
+    },
+    "cells/indrnn.py": {
+        "recurrence of the wrong sign": ("(sums) + params", "(sums) - params", INDRNN),
+        "activation ignored": ("IndRNNCarry(act(z))", "IndRNNCarry(jnp.maximum(z, 0))", INDRNN),
+        "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
+    },
+    "cells/cornn.py": {
+        "h moved by the old z": ("h + dt * z, z)", "h + dt * s.z.astype(v.dtype), z)", CORNN),
+        "anti-damped": ("- epsilon * z)", "+ epsilon * z)", CORNN),
+        "h and z swapped in the product": ("concatenate([s.h, s.z]", "concatenate([s.z, s.h]", CORNN),
     },
     "cell.py": {
         "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),

@@ -106,7 +106,88 @@ def gru_reset_before(params, carry, x, activation="tanh", gate_activation="sigmo
     return (h,), h
 
 
-STEPS = {"elman": elman, "gated": gated, "lstm": lstm, "gru": gru, "gru_reset_before": gru_reset_before}
+def mgu(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """Zhou et al. 2016: one gate f, which resets h before the product and lets the candidate in."""
+    (h,) = carry
+    W, U, b = (columns(params[name], "fn") for name in ("kernel", "recurrent_kernel", "bias"))
+    f = ACTIVATIONS[gate_activation](x @ W["f"] + h @ U["f"] + b["f"])
+    candidate = ACTIVATIONS[activation](x @ W["n"] + (f * h) @ U["n"] + b["n"])
+    h = (1 - f) * h + f * candidate
+    return (h,), h
+
+
+def multiplicative_lstm(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """Krause et al. 2016: an LSTM that sees m where it saw h; with a bias in each product with x."""
+    h, c = carry
+    W, U, b = (columns(params[name], "mifgo") for name in ("kernel", "recurrent_kernel", "bias"))
+    sigma, phi = ACTIVATIONS[gate_activation], ACTIVATIONS[activation]
+    m = (x @ W["m"] + b["m"]) * (h @ U["m"])
+    i = sigma(x @ W["i"] + m @ U["i"] + b["i"])
+    f = sigma(x @ W["f"] + m @ U["f"] + b["f"])
+    o = sigma(x @ W["o"] + m @ U["o"] + b["o"])
+    c = f * c + i * phi(x @ W["g"] + m @ U["g"] + b["g"])
+    h = o * phi(c)
+    return (h, c), h
+
+
+def recurrent_highway(params, carry, x, depth=3, activation="tanh", gate_activation="sigmoid"):
+    """Zilly et al. 2017, equations 6 to 9, with c = 1 - t: x is seen by the first of the layers within a step."""
+    (s,) = carry
+    W = columns(params["kernel"], "tn")
+    assert len(params["recurrent_kernel"]) == len(params["bias"]) == depth
+    for layer, (kernel, bias) in enumerate(zip(params["recurrent_kernel"], params["bias"], strict=True)):
+        R, b = columns(kernel, "tn"), columns(bias, "tn")
+        transform, new = s @ R["t"] + b["t"], s @ R["n"] + b["n"]
+        if layer == 0:
+            transform, new = transform + x @ W["t"], new + x @ W["n"]
+        t = ACTIVATIONS[gate_activation](transform)
+        s = ACTIVATIONS[activation](new) * t + s * (1 - t)
+    return (s,), s
+
+
+def lem(params, carry, x, dt=1.0, activation="tanh", gate_activation="sigmoid"):
+    """Rusch et al. 2022, equation 3; y there is h here."""
+    y, z = carry
+    V, W, b = (columns(params[name], "dezh") for name in ("kernel", "recurrent_kernel", "bias"))
+    sigma, sigma_hat = ACTIVATIONS[activation], ACTIVATIONS[gate_activation]
+    step = dt * sigma_hat(W["d"].T @ y + V["d"].T @ x + b["d"])
+    step_bar = dt * sigma_hat(W["e"].T @ y + V["e"].T @ x + b["e"])
+    z = (1 - step) * z + step * sigma(W["z"].T @ y + V["z"].T @ x + b["z"])
+    y = (1 - step_bar) * y + step_bar * sigma(W["h"].T @ z + V["h"].T @ x + b["h"])
+    return (y, z), y
+
+
+def indrnn(params, carry, x, activation="relu"):
+    """Li et al. 2018, equation 2, unit by unit."""
+    (h,) = carry
+    units = zip(params["kernel"].T, params["recurrent_weight"], h, params["bias"], strict=True)
+    h = ACTIVATIONS[activation](np.array([w @ x + u * old + b for w, u, old, b in units]))
+    return (h,), h
+
+
+def cornn(params, carry, x, dt=0.042, gamma=2.7, epsilon=4.7, activation="tanh"):
+    """Rusch and Mishra 2021, equation 3, damped by the old z; y there is h here."""
+    y, z = carry
+    W, W_z = np.split(params["recurrent_kernel"], 2)
+    force = ACTIVATIONS[activation](y @ W + z @ W_z + x @ params["kernel"] + params["bias"])
+    z = z + dt * force - dt * gamma * y - dt * epsilon * z
+    y = y + dt * z
+    return (y, z), y
+
+
+STEPS = {
+    "elman": elman,
+    "gated": gated,
+    "lstm": lstm,
+    "gru": gru,
+    "gru_reset_before": gru_reset_before,
+    "mgu": mgu,
+    "multiplicative_lstm": multiplicative_lstm,
+    "recurrent_highway": recurrent_highway,
+    "lem": lem,
+    "indrnn": indrnn,
+    "cornn": cornn,
+}
 
 
 def stack(*steps):

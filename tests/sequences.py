@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import reference
-from support import VARIANTS, variant
+from support import carry_sizes, loop, variant
 
 import jaxrnn
 
@@ -27,10 +27,7 @@ class Case(NamedTuple):
 
 def row(name: str) -> Case:
     """A row of VARIANTS."""
-    factory, options = VARIANTS[name]
-    sizes = (options.get("projection", H), H) if factory == "lstm" else (H,)
-    step = functools.partial(reference.STEPS[factory], **options)
-    return Case(variant(name), step, lambda params: tuple(np.zeros(size) for size in sizes))
+    return Case(variant(name), loop(name), lambda params: tuple(np.zeros(size) for size in carry_sizes(name, H)))
 
 
 def learned(case: Case) -> Case:
@@ -72,6 +69,7 @@ def plain() -> Case:
 
 CASES = {
     **{name: row(name) for name in jaxrnn.CELLS},
+    "indrnn": row("indrnn_tanh"),  # some tests want every entry of a gradient not to be 0, which relu does not give
     "lstm_projection_peepholes": row("lstm_projection_peepholes"),
     "stack": stacked(row("lstm_peepholes"), row("gru_reset_before"), row("gated")),
     "learned_carry": learned(row("lstm")),

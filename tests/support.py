@@ -111,7 +111,28 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "lstm",
         {"cell_clip": 0.4, "coupled": True, "projection": 2, "peepholes": True},
     ),
+    "mgu_activations": ("mgu", {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}),
+    "multiplicative_lstm_activations": (
+        "multiplicative_lstm",
+        {"activation": "soft_sign", "gate_activation": "hard_sigmoid"},
+    ),
+    "recurrent_highway_shallow": (
+        "recurrent_highway",
+        {"depth": 1, "activation": "soft_sign", "gate_activation": "hard_sigmoid"},
+    ),
+    "lem_dt_activations": ("lem", {"dt": 0.4, "activation": "soft_sign", "gate_activation": "hard_sigmoid"}),
+    "indrnn_tanh": ("indrnn", {"activation": "tanh"}),
+    "cornn_options": ("cornn", {"dt": 0.3, "gamma": 1.7, "epsilon": 0.6, "activation": "soft_sign"}),
 }
+
+# Cells that carry two states.
+PAIRS = {"lstm", "multiplicative_lstm", "lem", "cornn"}
+
+
+def carry_sizes(name: str, H: int = 5) -> tuple[int, ...]:
+    """The size of each state that the cell of that row of VARIANTS carries."""
+    factory, options = VARIANTS[name]
+    return (options.get("projection", H), H) if factory in PAIRS else (H,)
 
 
 def variant(name: str, **more: Any) -> Any:

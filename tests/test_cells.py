@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 import reference
 from jax import lax
-from support import VARIANTS, assert_close, double, leaves_close, loop, normal_like, problem, tolerance, variant
+from support import (
+    VARIANTS,
+    assert_close,
+    carry_sizes,
+    double,
+    leaves_close,
+    loop,
+    normal_like,
+    problem,
+    tolerance,
+    variant,
+)
 
 import jaxrnn
 from jaxrnn import learned_carry, stack, with_mask, with_reset
@@ -57,11 +68,9 @@ def test_value(name, dtype, key):
 @pytest.mark.parametrize("batch", [(), (2, 3)])
 def test_initial_carry(name, batch, key):
     """A row begins with zeros."""
-    factory, options = VARIANTS[name]
     cell = variant(name)
-    sizes = (options.get("projection", 5), 5) if factory == "lstm" else (5,)
     carry = cell.initial_carry(problem(cell, key)[0], batch)
-    leaves_close(carry, tuple(np.zeros((*batch, size)) for size in sizes), 0.0)
+    leaves_close(carry, tuple(np.zeros((*batch, size)) for size in carry_sizes(name)), 0.0)
 
 
 def test_every_cell_has_a_reference():

@@ -71,6 +71,32 @@ OPTIONS = {
         ValueError,
         "cell_clip: expected a number above 0, or None, got nan",
     ),
+    "depth 0": (
+        lambda: jaxrnn.recurrent_highway(4, depth=0),
+        ValueError,
+        "depth: expected an int of at least 1, got 0",
+    ),
+    "no time step": (lambda: jaxrnn.lem(4, dt=0), ValueError, "dt: expected a number above 0, got 0.0"),
+    "a time step backwards": (
+        lambda: jaxrnn.cornn(4, dt=-0.1),
+        ValueError,
+        "dt: expected a number above 0, got -0.1",
+    ),
+    "gamma below 0": (
+        lambda: jaxrnn.cornn(4, gamma=-1),
+        ValueError,
+        "gamma: expected a number of at least 0, got -1.0",
+    ),
+    "epsilon NaN": (
+        lambda: jaxrnn.cornn(4, epsilon=float("nan")),
+        ValueError,
+        "epsilon: expected a number of at least 0, got nan",
+    ),
+    "indrnn_uniform the wrong way round": (
+        lambda: jaxrnn.indrnn_uniform(1, 0),
+        ValueError,
+        "low, high: expected low at most as large as high, got 1.0, 0.0",
+    ),
     "chrono of 1": (
         lambda: initializers.chrono(1),
         ValueError,
