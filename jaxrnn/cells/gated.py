@@ -68,7 +68,8 @@ def gated(
 
     def update(params, s, u, v):
         z = u.astype(v.dtype) + v
-        g, n = gate(z[..., :H]), act(z[..., H:])
+        z_g, z_n = jnp.split(z, 2, axis=-1)
+        g, n = gate(z_g), act(z_n)
         return like(GatedCarry((1 - g) * s.h.astype(v.dtype) + g * n), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="gn")

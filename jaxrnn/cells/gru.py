@@ -72,10 +72,10 @@ def gru(
         return v + params["recurrent_bias"].astype(v.dtype)
 
     def update(params, s, u, v):
-        u = u.astype(v.dtype)
-        rz = gate(u[..., : 2 * H] + v[..., : 2 * H])
-        r, z = rz[..., :H], rz[..., H:]
-        n = act(u[..., 2 * H :] + r * v[..., 2 * H :])
+        u_r, u_z, u_n = jnp.split(u.astype(v.dtype), 3, axis=-1)
+        v_r, v_z, v_n = jnp.split(v, 3, axis=-1)
+        r, z = gate(u_r + v_r), gate(u_z + v_z)
+        n = act(u_n + r * v_n)
         return like(GRUCarry((1 - z) * n + z * s.h.astype(v.dtype)), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="rzn")

@@ -106,13 +106,13 @@ def lstm(
     def update(params, s, u, v):
         z = u.astype(v.dtype) + v
         c = s.c.astype(v.dtype)
-        z_i, z_f, z_g, z_o = (z[..., k * H : (k + 1) * H] for k in (range(4) if not coupled else (0, 0, 1, 2)))
+        *z_i, z_f, z_g, z_o = jnp.split(z, G, axis=-1)
         if peepholes:
             *peep_i, peep_f, peep_o = jnp.split(params["peephole"].astype(v.dtype), G - 1)
             z_f = z_f + c * peep_f
-            z_i = z_i if coupled else z_i + c * peep_i[0]
+            z_i = [z + c * peep for z, peep in zip(z_i, peep_i, strict=True)]
         f = gate(z_f)
-        i = 1 - f if coupled else gate(z_i)
+        i = 1 - f if coupled else gate(z_i[0])
         c = f * c + i * act(z_g)
         if cell_clip is not None:
             c = jnp.clip(c, -cell_clip, cell_clip)
