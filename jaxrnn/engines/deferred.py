@@ -16,7 +16,8 @@ from jaxrnn.engines.program import assigned, evaluate, leading_to, read, tidy, t
 from jaxrnn.engines.scan import scan
 from jaxrnn.record import wide
 
-ROWS = 256  # of a product over a chunk: enough for a matrix product to run at its peak, few enough to stay in cache
+AHEAD = 8  # steps written out in a turn of the loop where no gradient is asked for: XLA then fuses the drive well
+CHUNK = 2**21  # bytes of the drive in a chunk: products long enough to run at their peak, that still stay in cache
 
 
 @functools.partial(jax.jit, static_argnames="chunk")
@@ -24,8 +25,11 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     time = jax.tree.leaves(xs)[0].shape[0]
     if time == 0:
         return scan(cell, params, carry, xs)
-    rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
-    chunk = divisor(time, max(1, ROWS // rows)) if chunk is None else min(chunk, time)
+    if chunk is None:
+        u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
+        step = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u))
+        chunk = divisor(time, max(1, CHUNK // max(1, step)))
+    chunk = min(chunk, time)
     end, shown = _loop(cell, chunk, params, carry, xs)
     leaves = iter(shown)
     asked = _asked(cell, params, carry)
@@ -66,7 +70,7 @@ def _forward(cell, chunk, params, carry, xs, keep):
         return new, (_shown(cell, params, carry, new), read(values, p.saved) if keep else [])
 
     def piece(carry, xs):
-        return lax.scan(step, carry, cell.drive(params, xs))
+        return lax.scan(step, carry, cell.drive(params, xs), unroll=1 if keep else chunk)
 
     return _in_pieces(piece, chunk, carry, xs)
 
@@ -97,7 +101,8 @@ def _in_pieces(piece, chunk, carry, xs, reverse=False):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _loop(cell, chunk, params, carry, xs):
-    end, (shown, _) = _forward(cell, chunk, params, carry, xs, keep=False)
+    time = jax.tree.leaves(xs)[0].shape[0]
+    end, (shown, _) = _forward(cell, divisor(time, AHEAD), params, carry, xs, keep=False)
     return end, shown
 
 
