@@ -5,6 +5,7 @@ from jaxrnn.cell import Cell, Stage
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.config import from_config, to_config
 from jaxrnn.record import factory
+from jaxrnn.streaming import streaming
 from jaxrnn.unroll import unroll
 from jaxrnn.wrappers import learned_carry, stack, with_mask, with_reset
 
@@ -23,6 +24,7 @@ __all__ = [
     "learned_carry",
     "models",
     "stack",
+    "streaming",
     "to_config",
     "train",
     "unroll",

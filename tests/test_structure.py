@@ -22,8 +22,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # From low to high: a module imports from those before it, and from itself.
 # fmt: off
 FLOORS = [
-    "optional", "record", "checks", "cell", "initializers", "cells", "wrappers", "engines", "unroll", "models",
-    "interop", "data", "decode", "config", "checkpoint", "train",
+    "optional", "record", "checks", "cell", "initializers", "cells", "wrappers", "engines", "unroll", "streaming",
+    "models", "interop", "data", "decode", "config", "checkpoint", "train",
 ]
 # fmt: on
 FLOOR = {name: height for height, name in enumerate(FLOORS)}
