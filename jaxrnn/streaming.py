@@ -206,7 +206,7 @@ def streaming(
         step = ahead(functools.partial(run, params), *state, x, donate=(0,))
     else:
         step = functools.partial(ahead(run, params, *state, x, donate=(1,)), params)
-    packed = jax.jit(lambda carry: _copied(pack(carry)), out_shardings=place)
+    packed = jax.jit(pack, out_shardings=place)
     slot = jax.ShapeDtypeStruct((), "int32")
     return Streaming(
         cell=cell,
@@ -217,7 +217,7 @@ def streaming(
         state=state,
         _fresh=packed(first),
         _pack=packed,
-        _unpack=jax.jit(lambda rows: _copied(unpack(rows))),
+        _unpack=jax.jit(unpack),
         _step=step,
         _add=ahead(add, *state, slot, jax.eval_shape(pack, row), donate=(0, 1)) if batch else None,
         _take=ahead(take, state.rows, slot) if batch else None,
@@ -252,11 +252,6 @@ def _place(params: Params) -> Sharding | None:
     if away and isinstance(away[0], NamedSharding):
         return NamedSharding(away[0].mesh, PartitionSpec())
     return away[0] if away else None
-
-
-def _copied(tree: Any) -> Any:
-    """In buffers of its own: jit hands back an argument that it returns as it is, and a state's are deleted later."""
-    return jax.tree.map(jnp.copy, tree)
 
 
 def _after(axes: tuple[int, ...], tree: Any) -> Any:

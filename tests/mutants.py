@@ -37,6 +37,9 @@ STARTED = "tests/test_initializers_papers.py"
 MEMORY = "tests/test_initializers.py -k 'memory or chrono'"
 PRESETS = "tests/test_initializers.py -k preset"
 DRAWS = "tests/test_initializers.py -k 'not preset'"
+STREAMS = "tests/test_streaming.py -k 'come_and_go and (lstm_projection or gru)'"
+SERVED = "tests/test_streaming.py -k 'one_unroll and float32 or language_model'"
+STATE = "tests/test_streaming_state.py"
 
 
 class Mutant(NamedTuple):
@@ -211,6 +214,59 @@ FAULTS = {
         "reverse ignored": ("_flip(xs) if reverse else xs", "xs", ROWS),
         "reversed outputs left turned": ("ys = _flip(ys) if reverse else ys", "pass", ROWS),
         "engine ignored": ("engine = engines.scan if engine is None else engine", "engine = engines.scan", ENGINES),
+    },
+    "streaming.py": {
+        "a dropped stream goes on": ("new = select(active, new, old)", "pass", STREAMS),
+        "y of a dropped stream": (
+            "y = select(jnp.broadcast_to(active, (*time, *batch)), y, jax.tree.map(jnp.zeros_like, y))",
+            "pass",
+            STREAMS,
+        ),
+        "drop: who is there stays": ("active[slot] = False", "active[slot] |= False", STREAMS),
+        "drop: another": ("active[slot] = False", "active[slot - 1] = False", STREAMS),
+        "add: not yet there": ("active.at[slot].set(True)", "active", STREAMS),
+        "add: where the last one stopped": ("a.at[slot].set(b)", "a", STREAMS),
+        "add: always at the initial carry": (
+            "self._fresh if carry is None else self._pack(carry)",
+            "self._fresh",
+            STREAMS,
+        ),
+        "start: always at the initial carry": ("rows = self._pack(carry)", "rows = self.start().rows", SERVED),
+        "carry: of another": ("lambda a: a[slot], rows", "lambda a: a[slot - 1], rows", STREAMS),
+        "several steps from the initial carry": (
+            "unroll(cell, params, carry, x)",
+            "unroll(cell, params, None, x)",
+            SERVED,
+        ),
+        "several steps of a model from its initial carry": (
+            "cell.apply(params, carry, x)",
+            "cell.apply(params, None, x)",
+            SERVED,
+        ),
+        "fields of one type on one another": (
+            "end[like.dtype], end[like.dtype] + like.size",
+            "end[like.dtype] - like.size // 5, end[like.dtype] + like.size",
+            STREAMS,
+        ),
+        "not in place": ("*state, x, donate=(0,))", "*state, x)", STATE),
+        "add: not in place": ("jax.eval_shape(pack, row), donate=(0, 1))", "jax.eval_shape(pack, row))", STATE),
+        "start: what it begins with is taken": (
+            "jnp.array(jnp.broadcast_to(a, (*batch, *a.shape)), copy=True)",
+            "jnp.broadcast_to(a, (*batch, *a.shape))",
+            STATE,
+        ),
+        "a state is used again, unsaid": ("a.is_deleted() for a", "False for a", "tests/test_errors_streaming.py"),
+        "always constants": (
+            "jax.tree.leaves(_after((), params))) <= CONSTANTS",
+            "jax.tree.leaves(())) <= CONSTANTS",
+            STATE,
+        ),
+        "constants away from their device": ("    return away[0] if away else None", "    return None", STATE),
+        "spread params, and a state on one device": (
+            "NamedSharding(away[0].mesh, PartitionSpec())",
+            "None",
+            STATE,
+        ),
     },
     "initializers.py": {
         "gates start alike": ("for k in jax.random.split(key, count)", "for k in [key] * count", DRAWS),
