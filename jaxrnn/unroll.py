@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxrnn import checks, engines
+from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params
+from jaxrnn.engines.choice import choice
 from jaxrnn.wrappers import select, with_mask, with_reset
 
 Engine = Callable[[Cell, Params, Carry, Inputs], tuple[Carry, Any]]
@@ -48,7 +49,6 @@ def unroll(
     if not isinstance(reverse, bool):
         raise TypeError(f"reverse: expected True or False, known when traced, got {reverse!r}")
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
-    engine = engines.scan if engine is None else engine
     if carry is None:
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 
@@ -68,7 +68,8 @@ def unroll(
             cell, xs = with_mask(cell), (xs, valid)
         if reset is not None:  # outside the mask: a row restarts also at a step it skips
             cell, xs = with_reset(cell), (xs, reset)
-        carry, ys = engine(cell, params, carry, _flip(xs) if reverse else xs)
+        over_time = choice(cell)[0] if engine is None else engine
+        carry, ys = over_time(cell, params, carry, _flip(xs) if reverse else xs)
         ys = _flip(ys) if reverse else ys
         if valid is not None:
             ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))

@@ -3,162 +3,142 @@
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params
-from jaxrnn.engines.plan import Plan, cotangent, is_real, plan, pull, real
-from jaxrnn.engines.program import assigned, evaluate, leading_to, read, tidy, trace, variables
+from jaxrnn.engines.pieces import in_pieces, length, steps
+from jaxrnn.engines.plan import Plan, cotangent, plan, pull, real
+from jaxrnn.engines.program import assigned, evaluate, read, tidy, variables
 from jaxrnn.engines.scan import scan
 from jaxrnn.record import wide
 
+CHUNK = 2**20  # bytes of the drive in a chunk: products long enough to run at their peak, that still stay in cache
 AHEAD = 8  # steps written out in a turn of the loop where no gradient is asked for: XLA then fuses the drive well
-CHUNK = 2**21  # bytes of the drive in a chunk: products long enough to run at their peak, that still stay in cache
 
 
-@functools.partial(jax.jit, static_argnames="chunk")
 def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int | None = None) -> tuple[Carry, Any]:
-    time = jax.tree.leaves(xs)[0].shape[0]
+    """Backpropagation through time with deferred weight gradients: xs [T, ..., D] -> (carry, ys [T, ..., H]).
+
+    The drive is one product for each `chunk` of steps (None: as many as fit in cache). The forward loop keeps the
+    fewest bytes from which a step can be reversed, found by a minimum cut of its equations. The reverse loop carries
+    the carry's cotangent alone; the gradients of kernels, biases and inputs are one product each for a chunk, after
+    its loop. Appleyard, Kocisky and Blunsom (2016, arXiv 1604.01946) describe both products for an LSTM.
+
+    For cells in three parts; what `update` reads of the params (peepholes) is summed in the loop. Memory for a
+    gradient is O(T). Differentiates in reverse, any number of times; in forward mode only around a gradient
+    (`jax.jvp` of `jax.grad`), else use engines.scan.
+    Raises ValueError for a cell without the parts or a chunk below 1, TypeError in forward mode.
+    """
+    if not cell.has_parts:
+        raise ValueError(f"engines.deferred: expected a cell in three parts, got {cell!r}; use engines.scan")
+    if chunk is not None:
+        checks.positive(chunk, "chunk")
+    try:
+        return _deferred(cell, params, carry, xs, chunk)
+    except TypeError as error:
+        if "forward-mode" in str(error):
+            raise TypeError(
+                "engines.deferred: it has a rule for reverse mode only, got jax.jvp, jacfwd or linearize; "
+                "use unroll(..., engine=jaxrnn.engines.scan)"
+            ) from error
+        raise
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _deferred(cell, params, carry, xs, chunk):
+    jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs))
+    time = steps(xs)
     if time == 0:
         return scan(cell, params, carry, xs)
+    u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
     if chunk is None:
-        u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
-        step = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u))
-        chunk = divisor(time, max(1, CHUNK // max(1, step)))
-    chunk = min(chunk, time)
-    end, shown = _loop(cell, chunk, params, carry, xs)
-    leaves = iter(shown)
-    asked = _asked(cell, params, carry)
-    carries = jax.tree.map(lambda a, asked: next(leaves) if asked else jnp.zeros((time, *a.shape), a.dtype), carry, asked)
-    return end, cell.output(params, carries)
+        chunk = length(time, CHUNK // max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u))))
+    p = plan(cell, params, carry, u)
+    loop = jax.custom_vjp(functools.partial(_alone, cell, p))
+    loop.defvjp(functools.partial(_forward, cell, p, chunk), functools.partial(_backward, cell, p, chunk))
+    end, shown = loop(params, carry, xs)
+    shown, leaves = iter(shown), []
+    for leaf, asked in zip(jax.tree.leaves(end), p.shown, strict=True):
+        leaves.append(next(shown) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
+    return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
 
 
-def divisor(time: int, target: int) -> int:
-    """A length for chunks that divides time, if one is near to the target, and else the target."""
-    near = [k for k in range((target + 1) // 2, min(time, 2 * target) + 1) if time % k == 0]
-    return min(near, key=lambda k: abs(math.log(k / target)), default=min(time, target))
-
-
-def _asked(cell, params, carry):
-    """The carry, with whether `output` reads a leaf for each."""
-    traced = trace(cell.output, params, carry)
-    read = variables([e.inputs for e in leading_to(traced.equations, traced.outputs)]) | variables(traced.outputs)
-    return jax.tree.map(lambda v: v in read, traced.inputs[1])
-
-
-def _shown(cell, params, carry, tree):
-    return [a for a, asked in zip(jax.tree.leaves(tree), jax.tree.leaves(_asked(cell, params, carry)), strict=True) if asked]
-
-
-def _planned(cell, params, carry, xs) -> Plan:
-    shape = lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype)
-    first = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
-    return plan(cell, jax.tree.map(shape, params), jax.tree.map(shape, carry), jax.eval_shape(cell.drive, params, first))
-
-
-def _forward(cell, chunk, params, carry, xs, keep):
-    p = _planned(cell, params, carry, xs)
+def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
+    """The loop forward: the last carry, and stacked what the outputs read of each carry and the variables `kept`."""
     known = evaluate(p.once, p.constants | assigned(p.params, params))
 
     def step(carry, u):
-        values = evaluate(p.forward if keep else p.advance, known | assigned(p.carry, carry) | assigned(p.u, u))
+        values = evaluate(equations, known | assigned(p.carry, carry) | assigned(p.u, u))
         new = read(values, p.new)
-        return new, (_shown(cell, params, carry, new), read(values, p.saved) if keep else [])
+        return new, ([a for a, s in zip(jax.tree.leaves(new), p.shown, strict=True) if s], read(values, kept))
 
     def piece(carry, xs):
-        return lax.scan(step, carry, cell.drive(params, xs), unroll=1 if keep else chunk)
+        return lax.scan(step, carry, cell.drive(params, xs), unroll=unroll)
 
-    return _in_pieces(piece, chunk, carry, xs)
-
-
-def _in_pieces(piece, chunk, carry, xs, reverse=False):
-    """`piece` over chunks of time, one after another; what is left when they do not fill it comes last."""
-    time = jax.tree.leaves(xs)[0].shape[0]
-    whole = time - time % chunk
-
-    def most(carry):
-        if whole == chunk:
-            return piece(carry, jax.tree.map(lambda a: a[:whole], xs))
-        pieces = jax.tree.map(lambda a: a[:whole].reshape(-1, chunk, *a.shape[1:]), xs)
-        carry, ys = lax.scan(piece, carry, pieces, reverse=reverse)
-        return carry, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), ys)
-
-    def rest(carry):
-        return piece(carry, jax.tree.map(lambda a: a[whole:], xs))
-
-    if whole == time:
-        return most(carry)
-    carry, first = (rest if reverse else most)(carry)
-    carry, second = (most if reverse else rest)(carry)
-    if reverse:
-        first, second = second, first
-    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+    return in_pieces(piece, size, carry, xs)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _loop(cell, chunk, params, carry, xs):
-    time = jax.tree.leaves(xs)[0].shape[0]
-    end, (shown, _) = _forward(cell, divisor(time, AHEAD), params, carry, xs, keep=False)
+def _alone(cell, p: Plan, params, carry, xs):
+    size = length(steps(xs), AHEAD)
+    end, (shown, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
     return end, shown
 
 
-def _loop_forward(cell, chunk, params, carry, xs):
-    end, (shown, saved) = _forward(cell, chunk, params, carry, xs, keep=True)
+def _forward(cell, p: Plan, chunk, params, carry, xs):
+    end, (shown, saved) = _loop(cell, p, p.forward, p.saved, chunk, 1, params, carry, xs)
     return (end, shown), (params, carry, xs, saved)
 
 
-def _loop_backward(cell, chunk, kept, cotangents):
+def _backward(cell, p: Plan, chunk, kept, cotangents):
     params, carry, xs, saved = kept
     d_end, d_shown = cotangents
-    p = _planned(cell, params, carry, xs)
+    d_shown = [d for d in d_shown if d.dtype != jax.dtypes.float0]
     known = evaluate(p.once, p.constants | assigned(p.params, params))
-    asked = [a for a, leaf in zip(jax.tree.leaves(_asked(cell, params, carry)), jax.tree.leaves(carry), strict=True) if is_real(leaf)]
-    shown_real = [is_real(a) for a in _shown(cell, params, carry, carry)]
-    d_shown = [d for d, r in zip(d_shown, shown_real, strict=True) if r]
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
 
     def step(state, given):
         ct, d_params = state
         saved, d_shown = given
         more = iter(d_shown)
-        ct = [d + next(more) if a else d for d, a in zip(ct, asked, strict=True)]
-        values = evaluate([*p.again, *p.backward], known | dict(zip(p.saved, saved, strict=True)) | assigned(p.ct, ct))
-        d_params = {i: d + read(values, p.d_params[i]).astype(d.dtype) for i, d in d_params.items()}
-        return (read(values, p.d_carry), d_params), [values[v] for v in emitted]
+        ct = [d + next(more) if shown else d for d, shown in zip(ct, p.shown_real, strict=True)]
+        values = evaluate([*p.again, *p.backward], known | assigned(p.saved, saved) | assigned(p.ct, ct))
+        d_params = add(d_params, read(values, p.d_params))
+        return (read(values, p.d_carry), d_params), read(values, emitted)
 
     def piece(state, given):
         ct, d_params, total = state
         xs, saved, d_shown = given
         (ct, d_params), outs = lax.scan(step, (ct, d_params), (saved, d_shown), reverse=True)
-        stacked = dict(zip(emitted, outs, strict=True)) | dict(zip(p.saved, saved, strict=True))
-        steps = jax.tree.leaves(xs)[0].shape[0]
+        stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
-        def over(atoms):
-            """The atoms for every step of the chunk, also what is the same for all of them."""
-            return jax.tree.map(one, atoms)
-
-        def one(a):
+        def of_all_steps(a):
             if isinstance(a, jax.ShapeDtypeStruct):
-                return jnp.zeros((steps, *a.shape), a.dtype)
-            return stacked[a] if a in stacked else jnp.broadcast_to(known[a], (steps, *known[a].shape))
+                return jnp.zeros((steps(xs), *a.shape), a.dtype)
+            return stacked[a] if a in stacked else jnp.broadcast_to(known[a], (steps(xs), *known[a].shape))
 
-        more, d_xs = tidy(lambda params, xs, d_u: pull(cell.drive, params, xs)[1](d_u))(params, xs, over(p.d_u))
-        total = [t + d for t, d in zip(total, more, strict=True)]
-        for stage, state, d_v in zip(cell.stages, p.states, p.d_v, strict=True):
+        d_u, states, d_vs = jax.tree.map(of_all_steps, (p.d_u, p.states, p.d_v))
+        more, d_xs = tidy(lambda params, xs, d: pull(cell.drive, params, xs)[1](d))(params, xs, d_u)
+        total = add(total, more)
+        for stage, state, d_v in zip(cell.stages, states, d_vs, strict=True):
             if stage.recur is not None:
                 product = tidy(lambda params, s, d, f=stage.recur: pull(lambda p: f(p, s), params)[1](d)[0])
-                total = [t + d for t, d in zip(total, product(params, over(state), over(d_v)), strict=True)]
+                total = add(total, product(params, state, d_v))
         return (ct, d_params, total), d_xs
 
     total = [jnp.zeros(a.shape, wide(a.dtype)) for a in real(params)]
-    start = (real(d_end), {i: total[i] for i in p.d_params}, total)
-    (ct, d_params, total), d_xs = _in_pieces(piece, chunk, start, (xs, saved, d_shown), reverse=True)
-    total = [(t + d_params.get(i, 0)).astype(a.dtype) for i, (t, a) in enumerate(zip(total, real(params), strict=True))]
+    start = (real(d_end), [total[i] for i in p.touched], total)
+    (ct, d_params, total), d_xs = in_pieces(piece, chunk, start, (xs, saved, d_shown), reverse=True)
+    for i, d in zip(p.touched, d_params, strict=True):
+        total[i] += d
+    total = [t.astype(a.dtype) for t, a in zip(total, real(params), strict=True)]
     return cotangent(params, total), cotangent(carry, ct), cotangent(xs, d_xs)
 
 
-_loop.defvjp(_loop_forward, _loop_backward)
+def add(total, more):
+    """Sums in the type of the total, which is the wider."""
+    return [t + m.astype(t.dtype) for t, m in zip(total, more, strict=True)]

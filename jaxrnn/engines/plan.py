@@ -15,7 +15,7 @@ from jaxrnn.engines import residuals
 from jaxrnn.engines.program import Equation, leading_to, reached, trace, variables
 
 
-# Integers among the leaves (flags, tokens) have no gradient: differentiated is the list of the other leaves, the "real" ones.
+# Integers among the leaves (flags, tokens) have no gradient: what is differentiated is the list of the other leaves.
 def is_real(leaf: Any) -> bool:
     """Whether a leaf has a gradient."""
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
@@ -64,10 +64,13 @@ class Plan(NamedTuple):
     new: Any  # the carry after the step
     saved: list[int]
     states: list[Any]  # per stage, what its product read, by its shape where the product's gradient does not need it
+    shown: list[bool]  # for each leaf of the carry, whether `output` reads it
+    shown_real: list[bool]  # the same, for those leaves that have a gradient
     d_carry: list[Any]
     d_u: list[Any]
     d_v: list[list[Any]]  # per stage
-    d_params: dict[int, Any]  # of those that `update` reads: gradients that are not of a product
+    d_params: list[Any]  # of those that `update` reads: gradients that are not of a product
+    touched: list[int]  # which of the real leaves of params those are
 
 
 def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
@@ -116,6 +119,10 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     saved = sorted(residuals.cheapest(primal, variables((c, us, vs)), needed, size))
     more, backward = _faced(backward, known, traced.shapes)
 
+    output = trace(cell.output, params, carry)
+    asked = variables([output.outputs, [e.inputs for e in leading_to(output.equations, output.outputs)]])
+    shown = jax.tree.map(lambda v: v in asked, output.inputs[1])
+
     def leading(wanted, known=()):
         return [*literal, *leading_to(primal, wanted, known)]
 
@@ -133,10 +140,13 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
         new=new,
         saved=saved,
         states=states,
+        shown=jax.tree.leaves(shown),
+        shown_real=[s for s, a in zip(jax.tree.leaves(shown), jax.tree.leaves(carry), strict=True) if is_real(a)],
         d_carry=d_carry,
         d_u=d_u,
         d_v=d_vs,
-        d_params=touched,
+        d_params=list(touched.values()),
+        touched=list(touched),
     )
 
 
@@ -177,6 +187,8 @@ def _faced(equations, known, shapes):
                 shapes[turned] = shapes[held] = jax.ShapeDtypeStruct(right.shape[::-1], right.dtype)
                 more.append(Equation(primitives.transpose_p, {"permutation": (1, 0)}, (e.inputs[1],), (turned,)))
                 more.append(Equation(jax.lax.optimization_barrier_p, {}, (turned,), (held,)))
-                e = Equation(e.primitive, {**e.params, "dimension_numbers": ((a, (0,)), batch)}, (e.inputs[0], held), e.outputs)
+                e = Equation(
+                    e.primitive, {**e.params, "dimension_numbers": ((a, (0,)), batch)}, (e.inputs[0], held), e.outputs
+                )
         result.append(e)
     return more, result

@@ -1,4 +1,4 @@
-"""A traced function as a flat list of equations, so that an engine can ask what depends on what and run a part of it."""
+"""A traced function as a flat list of equations: an engine asks what depends on what, and runs a part of it."""
 
 from __future__ import annotations
 

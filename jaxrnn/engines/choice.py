@@ -1,0 +1,21 @@
+"""Which engine runs a cell when none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxrnn.cell import Cell
+from jaxrnn.engines.deferred import deferred
+from jaxrnn.engines.scan import scan
+
+
+def choice(cell: Cell) -> tuple[Callable[..., Any], str]:
+    """The engine for a cell, and the reason in one line.
+
+    Measured on CPU (`benchmarks/results/peers.md`): `deferred` was the faster at every shape of that table, with a
+    gradient and without, so shape does not enter.
+    """
+    if cell.has_parts:
+        return deferred, "the cell is in three parts: its products are taken over many steps, outside of the loop"
+    return scan, "the cell is a plain step: nothing of it can be taken out of the loop"
