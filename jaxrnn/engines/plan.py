@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
-from jax.extend.core import primitives
 
 from jaxrnn.cell import Cell
 from jaxrnn.engines import residuals
-from jaxrnn.engines.program import Equation, leading_to, reached, trace, variables
+from jaxrnn.engines.program import Equation, facing, leading_to, narrow, reached, trace, upright, variables
 
 
 # Integers among the leaves (flags, tokens) have no gradient: what is differentiated is the list of the other leaves.
@@ -117,7 +116,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
         return traced.shapes[v].size * traced.shapes[v].dtype.itemsize
 
     saved = sorted(residuals.cheapest(primal, variables((c, us, vs)), needed, size))
-    more, backward = _faced(backward, known, traced.shapes)
+    more, backward = facing(narrow(upright(backward, traced.shapes), traced.shapes), known, traced.shapes)
 
     output = trace(cell.output, params, carry)
     asked = variables([output.outputs, [e.inputs for e in leading_to(output.equations, output.outputs)]])
@@ -169,26 +168,3 @@ def _asked_for(stage, params, state, shapes):
     traced = trace(lambda p, s, d: pull(lambda p: stage.recur(p, s), p)[1](d), params, shaped, real(v))
     asked = variables([e.inputs for e in leading_to(traced.equations, traced.outputs)])
     return jax.tree.map(lambda a, shape, name: a if name in asked else shape, state, shaped, traced.inputs[1])
-
-
-def _faced(equations, known, shapes):
-    """Products with a transposed kernel as products with its transpose, which is made once, before the loop.
-
-    Worth 20 to 40% of the product on a CPU, from a few rows on; a single row is faster the other way.
-    """
-    more, result = [], []
-    for e in equations:
-        if e.primitive is primitives.dot_general_p and variables(e.inputs[1]) & known:
-            left, right = (shapes[v] for v in e.inputs)
-            ((a, b), batch) = e.params["dimension_numbers"]
-            rows = left.size // max(1, right.shape[b[0]] if b else 1)
-            if batch == ((), ()) and right.ndim == 2 and tuple(b) == (1,) and rows >= 4:
-                turned, held = len(shapes), len(shapes) + 1
-                shapes[turned] = shapes[held] = jax.ShapeDtypeStruct(right.shape[::-1], right.dtype)
-                more.append(Equation(primitives.transpose_p, {"permutation": (1, 0)}, (e.inputs[1],), (turned,)))
-                more.append(Equation(jax.lax.optimization_barrier_p, {}, (turned,), (held,)))
-                e = Equation(
-                    e.primitive, {**e.params, "dimension_numbers": ((a, (0,)), batch)}, (e.inputs[0], held), e.outputs
-                )
-        result.append(e)
-    return more, result
