@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params
-from jaxrnn.engines.pieces import in_pieces, length, steps
+from jaxrnn.engines.pieces import in_pieces, length, loop, steps
 from jaxrnn.engines.plan import Plan, cotangent, plan, pull, real
 from jaxrnn.engines.program import assigned, evaluate, read, tidy, variables
 from jaxrnn.engines.scan import scan
 from jaxrnn.record import wide
 
-CHUNK = 2**20  # bytes of the drive in a chunk: products long enough to run at their peak, that still stay in cache
+# The least length of a chunk: its products then run at their peak and cost more than to add up what they give, and its
+# arrays still stay in cache.
+ROWS = 512  # of the products
+BYTES = 2**20  # of the drive
 AHEAD = 8  # steps written out in a turn of the loop where no gradient is asked for: XLA then fuses the drive well
 
 
@@ -57,11 +60,13 @@ def _deferred(cell, params, carry, xs, chunk):
         return scan(cell, params, carry, xs)
     u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
     if chunk is None:
-        chunk = length(time, CHUNK // max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u))))
+        rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
+        size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
+        chunk = length(time, max(ROWS // rows, BYTES // size))
     p = plan(cell, params, carry, u)
-    loop = jax.custom_vjp(functools.partial(_alone, cell, p))
-    loop.defvjp(functools.partial(_forward, cell, p, chunk), functools.partial(_backward, cell, p, chunk))
-    end, shown = loop(params, carry, xs)
+    over_time = jax.custom_vjp(functools.partial(_alone, cell, p))
+    over_time.defvjp(functools.partial(_forward, cell, p, chunk), functools.partial(_backward, cell, p, chunk))
+    end, shown = over_time(params, carry, xs)
     shown, leaves = iter(shown), []
     for leaf, asked in zip(jax.tree.leaves(end), p.shown, strict=True):
         leaves.append(next(shown) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
@@ -78,7 +83,7 @@ def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
         return new, ([a for a, s in zip(jax.tree.leaves(new), p.shown, strict=True) if s], read(values, kept))
 
     def piece(carry, xs):
-        return lax.scan(step, carry, cell.drive(params, xs), unroll=unroll)
+        return loop(step, carry, cell.drive(params, xs), unroll=unroll)
 
     return in_pieces(piece, size, carry, xs)
 
@@ -113,7 +118,7 @@ def _backward(cell, p: Plan, chunk, kept, cotangents):
     def piece(state, given):
         ct, d_params, total = state
         xs, saved, d_shown = given
-        (ct, d_params), outs = lax.scan(step, (ct, d_params), (saved, d_shown), reverse=True)
+        (ct, d_params), outs = loop(step, (ct, d_params), (saved, d_shown), reverse=True)
         stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
         def of_all_steps(a):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 from jax import lax
+
+# jaxlib 0.11.1 on a CPU, and no other: a loop that writes fewer than 256 bytes of an array in a turn (on some machines
+# 480) writes all of that array anew, so that its time is quadratic in its length (jax issue 40101).
+QUADRATIC = "0.11.1"
+TURNS = 64  # there, a loop makes at most so many
 
 
 def steps(xs: Any) -> int:
@@ -16,9 +23,19 @@ def steps(xs: Any) -> int:
 
 
 def length(time: int, target: int) -> int:
-    """How long pieces of `time` steps should be: the target, or a divisor of `time` not far below."""
+    """How long pieces of `time` steps should be: the target, or a divisor of `time` not far from it."""
     target = max(1, min(time, target))
-    return max((k for k in range(-(-target // 3), target + 1) if time % k == 0), default=target)
+    near = (k for k in range(-(-target // 3), min(time, target * 3 // 2) + 1) if time % k == 0)
+    return min(near, key=lambda k: max(k / target, target / k), default=target)
+
+
+def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
+    """`lax.scan`; as loops of few turns, one within another, where the time of a long one would be quadratic."""
+    piece = functools.partial(lax.scan, step, reverse=reverse, unroll=unroll)
+    longest = TURNS * unroll
+    if jaxlib.__version__ != QUADRATIC or jax.default_backend() != "cpu" or steps(xs) <= longest:
+        return piece(carry, xs)
+    return in_pieces(piece, length(steps(xs), longest), carry, xs, reverse)
 
 
 def in_pieces(piece: Callable, size: int, carry: Any, xs: Any, reverse: bool = False) -> tuple[Any, Any]:
@@ -32,9 +49,9 @@ def in_pieces(piece: Callable, size: int, carry: Any, xs: Any, reverse: bool = F
     def most(carry):
         if whole == size:
             return piece(carry, jax.tree.map(lambda a: a[:whole], xs))
-        pieces = jax.tree.map(lambda a: a[:whole].reshape(-1, size, *a.shape[1:]), xs)
-        carry, ys = lax.scan(piece, carry, pieces, reverse=reverse)
-        return carry, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), ys)
+        pieces = jax.tree.map(lambda a: a[:whole].reshape(whole // size, size, *a.shape[1:]), xs)
+        carry, ys = loop(piece, carry, pieces, reverse=reverse)
+        return carry, jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), ys)
 
     def rest(carry):
         return piece(carry, jax.tree.map(lambda a: a[whole:], xs))

@@ -6,9 +6,9 @@ import functools
 from typing import Any
 
 import jax
-from jax import lax
 
 from jaxrnn.cell import Carry, Cell, Inputs, Params
+from jaxrnn.engines.pieces import loop
 
 
 # Compiled as a whole, because `lax.scan` by itself would trace its body anew at each call outside of `jit`.
@@ -19,4 +19,4 @@ def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 
     Every transformation of JAX works through it, forward mode included. `unroll` steps are compiled into each turn of
     the loop. Memory for a gradient is O(T).
     """
-    return lax.scan(functools.partial(cell.step, params), carry, xs, unroll=unroll)
+    return loop(functools.partial(cell.step, params), carry, xs, unroll=unroll)
