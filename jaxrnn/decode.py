@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxrnn.cell import Carry, Params
+from jaxrnn.engines.pieces import loop
 from jaxrnn.record import Record, factory
 
 
@@ -103,7 +104,7 @@ def _generate(step, params, carry, prime, length, key, choose):
         return (carry, token), token
 
     first = jnp.zeros(prime.shape[1:], jnp.int32)
-    (carry, _), tokens = lax.scan(body, (carry, first), jnp.arange(read + length - 1))
+    (carry, _), tokens = loop(body, (carry, first), jnp.arange(read + length - 1))
     return carry, tokens[read - 1 :]
 
 

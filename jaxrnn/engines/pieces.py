@@ -14,7 +14,10 @@ from jax import lax
 # jaxlib 0.11.1 on a CPU, and no other: a loop that writes fewer than 256 bytes of an array in a turn (on some machines
 # 480) writes all of that array anew, so that its time is quadratic in its length (jax issue 40101).
 QUADRATIC = "0.11.1"
-TURNS = 64  # there, a loop makes at most so many
+TURNS = 64  # there, a loop makes about so many; at most half as many again, for `length` looks for a divisor
+
+# jax before 0.12 on a CPU: a loop that writes a row of a bfloat16 array converts all of that array at each turn.
+CONVERTS_ROWS = (0, 12)
 
 
 def steps(xs: Any) -> int:
@@ -30,12 +33,32 @@ def length(time: int, target: int) -> int:
 
 
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
-    """`lax.scan`; as loops of few turns, one within another, where the time of a long one would be quadratic."""
+    """`lax.scan`, mended where a version of XLA would take time that is quadratic in its length."""
+    if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
+        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, jax.tree.map(lambda a: a[0], xs))[1])
+        if jnp.bfloat16 in jax.tree.leaves(types):
+            carry, ys = _loop(_wide_outputs(step), carry, xs, reverse, unroll)
+            return carry, jax.tree.map(lambda a, dtype: a.astype(dtype), ys, types)
+    return _loop(step, carry, xs, reverse, unroll)
+
+
+def _loop(step, carry, xs, reverse, unroll):
+    """`lax.scan`; as loops of few turns, one within another, where `QUADRATIC` says so."""
     piece = functools.partial(lax.scan, step, reverse=reverse, unroll=unroll)
     longest = TURNS * unroll
     if jaxlib.__version__ != QUADRATIC or jax.default_backend() != "cpu" or steps(xs) <= longest:
         return piece(carry, xs)
     return in_pieces(piece, length(steps(xs), longest), carry, xs, reverse)
+
+
+def _wide_outputs(step):
+    """The step with bfloat16 outputs in float32, which holds them exactly."""
+
+    def wide(carry, x):
+        carry, y = step(carry, x)
+        return carry, jax.tree.map(lambda a: a.astype(jnp.float32) if a.dtype == jnp.bfloat16 else a, y)
+
+    return wide
 
 
 def in_pieces(piece: Callable, size: int, carry: Any, xs: Any, reverse: bool = False) -> tuple[Any, Any]:
