@@ -4,6 +4,7 @@ from jaxrnn import cells, data, decode, engines, initializers, interop, models, 
 from jaxrnn.cell import Cell, Stage
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.config import from_config, to_config
+from jaxrnn.explain import explain
 from jaxrnn.record import factory
 from jaxrnn.streaming import streaming
 from jaxrnn.unroll import unroll
@@ -17,6 +18,7 @@ __all__ = [
     "data",
     "decode",
     "engines",
+    "explain",
     "factory",
     "from_config",
     "initializers",
