@@ -23,6 +23,7 @@ A stage may have no `recur`; its `update` is then given v=None (that is how a re
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ from jax import lax
 
 from jaxrnn import checks
 from jaxrnn.record import Record, wide
+
+FEW_ROWS = 16  # below, XLA on a CPU has only a slow loop for a product of half types
 
 Params = Any  # a pytree of arrays
 Carry = Any  # a NamedTuple of arrays, each [..., features]
@@ -123,10 +126,14 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """a [..., N] @ kernel [N, M] with operands in `dtype` -> [..., M].
 
     Half-width types are summed, and returned, in float32: the gates are then computed there, and only what is
-    stored (the drive, the carry) is rounded.
+    stored (the drive, the carry) is rounded. On a CPU a few rows of them are also multiplied in float32, which gives
+    the same products (those of two halves are exact there) and is up to 50 times as fast.
     """
+    a, kernel = a.astype(dtype), kernel.astype(dtype)
+    if math.prod(a.shape[:-1]) < FEW_ROWS and jax.default_backend() == "cpu":
+        a, kernel = a.astype(wide(dtype)), kernel.astype(wide(dtype))
     axes = (((a.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(a.astype(dtype), kernel.astype(dtype), axes, preferred_element_type=wide(dtype))
+    return lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype))
 
 
 def affine_drive(dtype: Any) -> Callable[[Params, jax.Array], jax.Array]:

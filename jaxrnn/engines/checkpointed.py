@@ -73,13 +73,13 @@ def _segment(cell, params, carry, xs, memory):
     def needed(segment):
         return -(-time // segment) * start + segment * step
 
-    best = length(time, max(1, round(math.sqrt(time * start / step))))
     if memory is None:
-        return best
+        return length(time, max(1, round(math.sqrt(time * start / step))))
     fitting = [s for s in range(1, time + 1) if needed(s) <= memory]
     if not fitting:
-        raise ValueError(f"memory: expected at least {needed(best)} bytes for T={time}, got {memory}")
-    return length(time, fitting[-1])
+        least = min(map(needed, range(1, time + 1)))
+        raise ValueError(f"memory: expected at least {least} bytes for T={time}, got {memory}")
+    return max((s for s in fitting if time % s == 0 and 2 * s >= fitting[-1]), default=fitting[-1])
 
 
 def _bytes(tree):
