@@ -35,7 +35,8 @@ def length(time: int, target: int) -> int:
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
     """`lax.scan`, mended where a version of XLA would take time that is quadratic in its length."""
     if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
-        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, jax.tree.map(lambda a: a[0], xs))[1])
+        x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)  # not a[0]: T may be 0
+        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, x)[1])
         if jnp.bfloat16 in jax.tree.leaves(types):
             carry, ys = _loop(_wide_outputs(step), carry, xs, reverse, unroll)
             return carry, jax.tree.map(lambda a, dtype: a.astype(dtype), ys, types)
@@ -79,6 +80,8 @@ def in_pieces(piece: Callable, size: int, carry: Any, xs: Any, reverse: bool = F
     def rest(carry):
         return piece(carry, jax.tree.map(lambda a: a[whole:], xs))
 
+    if whole == 0:
+        return rest(carry)
     if whole == time:
         return most(carry)
     if reverse:
