@@ -46,8 +46,9 @@ def given(case, key, rng):
     weights, how = weights_like(rng, case.cell, *arguments), rows(rng, *EVERYTHING, batch=BATCH)
     how = how._replace(mask=how.valid)  # a mask and lengths that are looked at must agree
 
-    def loss(params, carry, xs):
-        return weighted(weights, jaxrnn.unroll(case.cell, params, carry, xs, **how._asdict(), reverse=True))
+    def loss(params, carry, xs, engine=None):
+        outcome = jaxrnn.unroll(case.cell, params, carry, xs, **how._asdict(), reverse=True, engine=engine)
+        return weighted(weights, outcome)
 
     return arguments, loss
 
@@ -76,10 +77,43 @@ def test_vmap(case, key, rng):
 def test_forward_mode_is_reverse_mode(case, given, rng):
     """The derivative along a direction, by jvp, is the gradient's inner product with it."""
     arguments, loss = given
+    loss = functools.partial(loss, engine=engines.scan)
     direction = normal_like(rng, arguments)
     _, slope = jax.jit(functools.partial(jax.jvp, loss))(arguments, direction)
     grads = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arguments)
     assert abs(slope - inner(grads, direction)) <= TOL * inner(*(jax.tree.map(jnp.abs, t) for t in (grads, direction)))
+
+
+FORWARD = {
+    "jvp": (lambda f, a: jax.jvp(f, (a,), (a,)), True),
+    "jacfwd": (lambda f, a: jax.jacfwd(f)(a), True),
+    "jvp of vmap": (lambda f, a: jax.jvp(jax.vmap(f), (a[None],), (a[None],)), True),
+    "jvp of jit": (lambda f, a: jax.jvp(jax.jit(f), (a,), (a,)), False),
+    "jit of jvp": (lambda f, a: jax.jit(lambda a: jax.jvp(f, (a,), (a,)))(a), False),
+    "linearize": (lambda f, a: jax.linearize(f, a)[1](a), False),
+}
+
+
+@pytest.mark.parametrize(("transform", "says"), FORWARD.values(), ids=FORWARD)
+@pytest.mark.parametrize("name", ["gru", "stack"])
+def test_the_default_refuses_forward_mode(name, transform, says, key):
+    """And says which engine has it, which then does. Where JAX finds out only when it compiles, its own words come."""
+    params, carry, xs = problem(CASES[name].cell, key, T, BATCH, D, dtype="float64")
+    with pytest.raises(TypeError, match=r"reverse mode only.*engines\.scan" if says else "forward-mode autodiff"):
+        transform(lambda xs: jaxrnn.unroll(CASES[name].cell, params, carry, xs)[1].sum(), xs)
+    transform(lambda xs: jaxrnn.unroll(CASES[name].cell, params, carry, xs, engine=engines.scan)[1].sum(), xs)
+
+
+@cases
+def test_jvp_of_grad(case, given, rng):
+    """Forward over reverse, which the default has: as the scan."""
+    arguments, loss = given
+    direction = normal_like(rng, arguments)
+    along = [
+        jax.jit(lambda a, f=f: jax.jvp(lambda a: jax.grad(f, argnums=(0, 1, 2))(*a), (a,), (direction,))[1])(arguments)
+        for f in (loss, functools.partial(loss, engine=engines.scan))
+    ]
+    same(*along, tolerance("float64", 4 * T))
 
 
 @cases

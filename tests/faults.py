@@ -1,0 +1,251 @@
+"""The seeded faults of mutants.py: what stands in a file of the package, what is put in its place, who must see it."""
+
+from __future__ import annotations
+
+# Which tests are asked: arguments of pytest, few, to be quick. Each passes on the package as it is; that is run first.
+ELMAN, GATED, GRU, LSTM = (f"tests/test_cells.py -k {name}" for name in ("elman", "gated", "gru", "lstm"))
+MGU, HIGHWAY, INDRNN, CORNN = (f"tests/test_cells.py -k {name}" for name in ("mgu", "highway", "indrnn", "cornn"))
+LEM, MULTIPLICATIVE = "tests/test_cells.py -k 'lem and not initial'", "tests/test_cells.py -k multiplicative"
+ROWS = "tests/test_unroll.py -k 'gru and not reset_before and not chunks and not narrow'"
+LEARNED = "tests/test_unroll.py -k 'learned_carry and not stack and not narrow'"
+PLAIN = "tests/test_unroll.py -k 'rows and plain'"
+HALF = "tests/test_unroll.py -k halves"
+ENGINES = "tests/test_unroll_transforms.py -k engines"
+STARTS = "tests/test_unroll_transforms.py -k 'apart or learns'"
+HELD = "tests/test_unroll_transforms.py -k held"
+WRAPPERS = "tests/test_wrappers.py -k plain"
+STARTED = "tests/test_initializers_papers.py"
+MEMORY = "tests/test_initializers.py -k 'memory or chrono'"
+PRESETS = "tests/test_initializers.py -k preset"
+DRAWS = "tests/test_initializers.py -k 'not preset'"
+STREAMS = "tests/test_streaming.py -k 'come_and_go and (lstm_projection or gru)'"
+SERVED = "tests/test_streaming.py -k 'one_unroll and float32 or language_model'"
+STATE = "tests/test_streaming_state.py"
+
+# In unroll.py, the wrapping of a cell in a mask and then in a reset.
+SKIP = """        if valid is not None:
+            cell, xs = with_mask(cell), (xs, valid)
+"""
+RESTART = """        if reset is not None:  # outside the mask: a row restarts also at a step it skips
+            cell, xs = with_reset(cell), (xs, reset)
+"""
+
+# file: {what: (old, new, tests)}
+FAULTS = {
+    "cells/elman.py": {
+        "activation ignored": ("ElmanCarry(act(", "ElmanCarry(jnp.tanh(", ELMAN),
+    },
+    "cells/gated.py": {
+        "gate inverted": ("(1 - g) * s.h.astype(v.dtype) + g * n", "g * s.h.astype(v.dtype) + (1 - g) * n", GATED),
+        "gates swapped": ("z_g, z_n =", "z_n, z_g =", GATED),
+        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+    },
+    "cells/lstm.py": {
+        "i and f swapped": ("*z_i, z_f, z_g, z_o =", "z_f, *z_i, z_g, z_o =", LSTM),
+        "g and o swapped": ("*z_i, z_f, z_g, z_o =", "*z_i, z_f, z_o, z_g =", LSTM),
+        "coupled gate inverted": ("i = 1 - f if coupled", "i = f if coupled", LSTM),
+        "peephole of o on the old c": ("gate(z_o + c * peep_o", "gate(z_o + s.c.astype(v.dtype) * peep_o", LSTM),
+        "peephole of i dropped": ("[z + c * peep for z, peep in", "[z for z, _ in", LSTM),
+        "peepholes of i and f swapped": ("*peep_i, peep_f, peep_o =", "peep_f, *peep_i, peep_o =", LSTM),
+        "clip dropped": ("jnp.clip(c, -cell_clip, cell_clip)", "c", LSTM),
+        "clip above only": ("jnp.clip(c, -cell_clip, cell_clip)", "jnp.minimum(c, cell_clip)", LSTM),
+        "clip seen by h, not kept": (
+            "c.astype(s.c.dtype))",
+            "(f * s.c.astype(v.dtype) + i * act(z_g)).astype(s.c.dtype))",
+            LSTM,
+        ),
+        "output activation ignored": ("h = o * out(c)", "h = o * act(c)", LSTM),
+        "type of c ignored": ("compute if cell_dtype is None else cell_dtype", "compute", LSTM),
+        "forget bias on another gate": ('letters.index("f") * H', 'letters.index("g") * H', MEMORY),
+        "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
+    },
+    "cells/gru.py": {
+        "r and z swapped": ("r, z = gate", "z, r = gate", GRU),
+        "z inverted": ("(1 - z) * n + z * s.h.astype(v.dtype)", "z * n + (1 - z) * s.h.astype(v.dtype)", GRU),
+        "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
+        "recurrent bias outside the reset": (
+            "r * v_n)",
+            'r * (v_n - params["recurrent_bias"][2 * H :]) + params["recurrent_bias"][2 * H :])',
+            GRU,
+        ),
+        "reset of the drive too": (
+            "act(u_n + r * v_n)",
+            "act(r * (u_n + v_n))",
+            GRU,
+        ),
+        "memory bias on r": ("bias.at[H : 2 * H]", "bias.at[:H]", MEMORY),
+    },
+    "cells/gru_reset_before.py": {
+        "no reset": ("product(s.reset_h,", "product(s.h,", GRU),
+        "r and z swapped": (
+            "(rz[..., :H] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., H:]",
+            "(rz[..., H:] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., :H]",
+            GRU,
+        ),
+        "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
+    },
+    "cells/mgu.py": {
+        "f inverted": ("(1 - s.f) * s.h.astype(v.dtype) + s.f * n", "s.f * s.h.astype(v.dtype) + (1 - s.f) * n", MGU),
+        "no reset": ("product(s.reset_h,", "product(s.h,", MGU),
+        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+    },
+    "cells/multiplicative_lstm.py": {
+        "m is a sum": ("u[..., :H].astype(v.dtype) * v)", "u[..., :H].astype(v.dtype) + v)", MULTIPLICATIVE),
+        "i and f swapped": ("z_i, z_f, z_g, z_o =", "z_f, z_i, z_g, z_o =", MULTIPLICATIVE),
+        "forget bias on i": ("bias.at[2 * H : 3 * H]", "bias.at[H : 2 * H]", MEMORY),
+    },
+    "cells/recurrent_highway.py": {
+        "t inverted": ("(1 - t) * s.h.astype(v.dtype) + t * n", "t * s.h.astype(v.dtype) + (1 - t) * n", HIGHWAY),
+        "x at every depth": ("z = v if k else u.astype(v.dtype) + v", "z = u.astype(v.dtype) + v", HIGHWAY),
+        "inner biases dropped": ('v + params["bias"][k].astype(v.dtype) if k else v', "v", HIGHWAY),
+        "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
+    },
+    "cells/lem.py": {
+        "time steps swapped": ("d, e = dt * gate", "e, d = dt * gate", LEM),
+        "h sees the old z": ("return _Between(s.h, z.astype(s.z.dtype), e)", "return _Between(s.h, s.z, e)", LEM),
+        "dt of z alone": ("dt * gate(p[..., H : 2 * H])", "gate(p[..., H : 2 * H])", LEM),
+    },
+    "cells/indrnn.py": {
+        "recurrence of the wrong sign": ("(sums) + params", "(sums) - params", INDRNN),
+        "activation ignored": ("IndRNNCarry(act(z))", "IndRNNCarry(jnp.maximum(z, 0))", INDRNN),
+        "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
+    },
+    "cells/cornn.py": {
+        "h moved by the old z": ("h + dt * z, z)", "h + dt * s.z.astype(v.dtype), z)", CORNN),
+        "anti-damped": ("- epsilon * z)", "+ epsilon * z)", CORNN),
+        "h and z swapped in the product": ("concatenate([s.h, s.z]", "concatenate([s.z, s.h]", CORNN),
+    },
+    "cell.py": {
+        "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),
+        "product: summed in half precision": (
+            "preferred_element_type=wide(dtype)",
+            "preferred_element_type=dtype",
+            HALF,
+        ),
+        "step: the carry in other types": ("n.astype(o.dtype)", "n.astype(jnp.float32)", ELMAN),
+        "step: later stages see the old carry": (
+            "stage.update(params, state, u, v)",
+            "stage.update(params, carry, u, v)",
+            LSTM,
+        ),
+        "initial carry: always zeros": ("jnp.broadcast_to(a, (*", "jnp.broadcast_to(jnp.zeros_like(a), (*", LEARNED),
+    },
+    "wrappers.py": {
+        "select: by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
+        "with_reset: after the step": ("(Stage(None, restart), *stages)", "(*stages, Stage(None, restart))", ROWS),
+        "with_reset: to zeros": (
+            "select(u[1], cell.start(params), s)",
+            "select(u[1], jax.tree.map(jnp.zeros_like, s), s)",
+            LEARNED,
+        ),
+        "with_reset, plain step: to zeros": (
+            "select(reset, cell.start(params), carry)",
+            "select(reset, jax.tree.map(jnp.zeros_like, carry), carry)",
+            WRAPPERS,
+        ),
+        "with_mask: ignored": ("select(u[1], s.state, s.before)", "s.state", ROWS),
+        "with_mask: inverted": ("select(u[1], s.state, s.before)", "select(~u[1], s.state, s.before)", ROWS),
+        "with_mask, plain step: ignored": ("return select(mask, new, carry), y", "return new, y", PLAIN),
+        "learned_carry: ignored": (
+            'like(params["initial_carry"], cell.start(params["cell"]))',
+            'cell.start(params["cell"])',
+            LEARNED,
+        ),
+        "learned_carry: not learned": (
+            'like(params["initial_carry"]',
+            'like(jax.lax.stop_gradient(params["initial_carry"])',
+            STARTS,
+        ),
+        "stack: layers start alike": ("jax.random.split(key, len(cells))", "[key] * len(cells)", STARTS),
+        "with_mask: a held carry goes through the step": (
+            "_Held(select(u[1], s, cell.start(params)), s)",
+            "_Held(s, s)",
+            HELD,
+        ),
+        "with_mask, plain step: a held carry goes through it": (
+            "inner(params, select(mask, carry, cell.start(params)), x)",
+            "inner(params, carry, x)",
+            HELD,
+        ),
+    },
+    "unroll.py": {
+        "padding reaches the cell": ("xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "pass", ROWS),
+        "y of skipped steps": ("ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))", "pass", ROWS),
+        "rows one step longer": ("< lengths", "<= lengths", ROWS),
+        "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
+        "mask or lengths": ("there & mask", "there | mask", ROWS),
+        "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
+        "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
+        "reset one step late": ("with_reset(cell), (xs, reset)", "with_reset(cell), (xs, jnp.roll(reset, 1, 0))", ROWS),
+        "reset one step early": (
+            "with_reset(cell), (xs, reset)",
+            "with_reset(cell), (xs, jnp.roll(reset, -1, 0))",
+            ROWS,
+        ),
+        "reverse ignored": ("_flip(xs) if reverse else xs", "xs", ROWS),
+        "reversed outputs left turned": ("ys = _flip(ys) if reverse else ys", "pass", ROWS),
+        "engine ignored": ("choice(cell)[0] if engine is None else engine", "choice(cell)[0]", ENGINES),
+    },
+    "streaming.py": {
+        "a dropped stream goes on": ("new = select(active, new, old)", "pass", STREAMS),
+        "y of a dropped stream": (
+            "y = select(jnp.broadcast_to(active, (*time, *batch)), y, jax.tree.map(jnp.zeros_like, y))",
+            "pass",
+            STREAMS,
+        ),
+        "drop: who is there stays": ("active[slot] = False", "active[slot] |= False", STREAMS),
+        "drop: another": ("active[slot] = False", "active[slot - 1] = False", STREAMS),
+        "add: not yet there": ("active.at[slot].set(True)", "active", STREAMS),
+        "add: where the last one stopped": ("a.at[slot].set(b)", "a", STREAMS),
+        "add: always at the initial carry": (
+            "self._fresh if carry is None else self._pack(carry)",
+            "self._fresh",
+            STREAMS,
+        ),
+        "start: always at the initial carry": ("rows = self._pack(carry)", "rows = self.start().rows", SERVED),
+        "carry: of another": ("lambda a: a[slot], rows", "lambda a: a[slot - 1], rows", STREAMS),
+        "several steps from the initial carry": (
+            "unroll(cell, params, carry, x)",
+            "unroll(cell, params, None, x)",
+            SERVED,
+        ),
+        "several steps of a model from its initial carry": (
+            "cell.apply(params, carry, x)",
+            "cell.apply(params, None, x)",
+            SERVED,
+        ),
+        "fields of one type on one another": (
+            "end[like.dtype], end[like.dtype] + like.size",
+            "end[like.dtype] - like.size // 5, end[like.dtype] + like.size",
+            STREAMS,
+        ),
+        "not in place": ("*state, x, donate=(0,))", "*state, x)", STATE),
+        "add: not in place": ("jax.eval_shape(pack, row), donate=(0, 1))", "jax.eval_shape(pack, row))", STATE),
+        "start: what it begins with is taken": (
+            "jnp.array(jnp.broadcast_to(a, (*batch, *a.shape)), copy=True)",
+            "jnp.broadcast_to(a, (*batch, *a.shape))",
+            STATE,
+        ),
+        "a state is used again, unsaid": ("a.is_deleted() for a", "False for a", "tests/test_errors_streaming.py"),
+        "always constants": (
+            "jax.tree.leaves(_after((), params))) <= CONSTANTS",
+            "jax.tree.leaves(())) <= CONSTANTS",
+            STATE,
+        ),
+        "constants away from their device": ("    return away[0] if away else None", "    return None", STATE),
+        "spread params, and a state on one device": (
+            "NamedSharding(away[0].mesh, PartitionSpec())",
+            "None",
+            STATE,
+        ),
+    },
+    "initializers.py": {
+        "gates start alike": ("for k in jax.random.split(key, count)", "for k in [key] * count", DRAWS),
+        "drawn in half precision": ("self.draw(key, shape, wide(dtype))", "self.draw(key, shape, dtype)", DRAWS),
+        "chrono up to longest": ("1.0, longest - 1.0", "1.0, longest", MEMORY),
+        "joint ignored": ('getattr(initializer, "is_joint", False)', "False", DRAWS),
+        "one of PyTorch's two biases": ("draws=1 if both else 2", "draws=1", PRESETS),
+        "PyTorch's bound of the input size": ("1 / math.sqrt(shape[axis])", "1 / math.sqrt(shape[0])", DRAWS),
+        "Keras without its forget bias": ('{"forget_bias": 1.0}', '{"forget_bias": 0.0}', PRESETS),
+    },
+}
