@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from faults import FAULTS
+import faults
+import faults_engines
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,8 +36,8 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
-    for file, faults in FAULTS.items()
-    for what, texts in faults.items()
+    for file, some in (faults.FAULTS | faults_engines.FAULTS).items()
+    for what, texts in some.items()
 }
 
 

@@ -1,0 +1,99 @@
+"""The seeded faults of mutants.py in the engines."""
+
+from __future__ import annotations
+
+ENGINE = "tests/test_engines.py -k 'engines and (lstm_projection_peepholes or gru_reset_before) or constant'"
+SUMS = "tests/test_engines.py -k types"
+PROGRAM = "tests/test_engines_program.py -k 'not other_devices'"
+CHOICE = "tests/test_unroll_transforms.py -k 'refuses and gru'"
+
+FAULTS = {
+    "engines/deferred.py": {
+        "gradient of the shown carries dropped": ("d + next(more) if shown else d", "d", ENGINE),
+        "gradient of the drive's params dropped": ("total = add(total, more)", "pass", ENGINE),
+        "gradient of a product's kernel dropped": ("total = add(total, product(params, state, d_v))", "pass", ENGINE),
+        "gradient of what update reads dropped": ("total[i] += d\n", "pass\n", ENGINE),
+        "and added to another leaf": ("total[i] += d\n", "total[i - 1] += d.sum()\n", ENGINE),
+        "kernels read the states of the wrong order": (
+            "zip(cell.stages, states, d_vs",
+            "zip(cell.stages, states[::-1], d_vs",
+            ENGINE,
+        ),
+        "the loop backward goes forward": (
+            "(saved, d_shown), reverse=True)",
+            "(saved, d_shown), reverse=False)",
+            ENGINE,
+        ),
+        "chunks backward go forward": ("(xs, saved, d_shown), reverse=True)", "(xs, saved, d_shown))", ENGINE),
+        "states a step late": (
+            "return stacked[a] if a in stacked",
+            "return jnp.roll(stacked[a], 1, 0) if a in stacked",
+            ENGINE,
+        ),
+        "gradient of the end dropped": ("start = (real(d_end),", "start = ([0 * d for d in real(d_end)],", ENGINE),
+        "sums in narrow types": ("jnp.zeros(a.shape, wide(a.dtype))", "jnp.zeros(a.shape, a.dtype)", SUMS),
+    },
+    "engines/plan.py": {
+        "the product's share of the carry's cotangent dropped": (
+            "ct = _sum(ct, pull(",
+            "ct = _sum(None, pull(",
+            ENGINE,
+        ),
+        "the drive's gradient of one stage only": ("_sum(d_u, more_u)", "more_u", ENGINE),
+        "params that update reads, of one stage only": ("_sum(d_params, more_params)", "more_params", ENGINE),
+        "touched params dropped": ("if variables(a) & after}", "if i < 0}", ENGINE),
+        "the dearest values are kept": (
+            "shapes[v].dtype.itemsize\n",
+            "shapes[v].dtype.itemsize * -1 + 10**9\n",
+            PROGRAM,
+        ),
+    },
+    "engines/program.py": {
+        "transposed products the wrong way round": (
+            '"dimension_numbers": ((b, a),',
+            '"dimension_numbers": ((a, b),',
+            ENGINE,
+        ),
+        "a product with the kernel, not its transpose": (
+            "optimization_barrier(kernel.T)",
+            "optimization_barrier(kernel.reshape(kernel.shape[::-1]))",
+            ENGINE,
+        ),
+        "constants lost": ("constants[names[var]] = value", "constants[names[var]] = 0 * value", ENGINE),
+        "what is not wanted is kept": ("if wanted & set(e.outputs):", "if True:", PROGRAM),
+    },
+    "engines/residuals.py": {
+        "every value costs the same": ('(v, "out"), cost(v))', '(v, "out"), 1)', PROGRAM),
+        "the cut nearest to the sources": (
+            'if (v, "out") in beyond and (v, "in") not in beyond',
+            'if (v, "in") in came and (v, "out") not in came',
+            PROGRAM,
+        ),
+        "no way back": ("capacity[b][a] += flow", "pass", PROGRAM),
+    },
+    "engines/pieces.py": {
+        "the rest lost": ("carry, after = rest(carry)\n    return", "after = rest(carry)[1]\n    return", ENGINE),
+        "the rest first": ("jnp.concatenate([a, b])", "jnp.concatenate([b, a])", ENGINE),
+        "going back, the rest last": (
+            "carry, after = rest(carry)\n        carry, before = most(carry)\n    else",
+            "carry, before = most(carry)\n        carry, after = rest(carry)\n    else",
+            ENGINE,
+        ),
+    },
+    "engines/checkpointed.py": {
+        "nothing is run again": (
+            "piece = jax.checkpoint(lambda",
+            "piece = (lambda *a, prevent_cse: a[0])(lambda",
+            PROGRAM,
+        ),
+        "memory of the segments alone": ("-(-time // segment) * start + segment * step", "segment * step", PROGRAM),
+        "a divisor, whatever it needs": (
+            "max((s for s in fitting if",
+            "max((s for s in range(1, time + 1) if",
+            PROGRAM,
+        ),
+    },
+    "engines/choice.py": {
+        "scan for all": ("return deferred,", "return scan,", CHOICE),
+    },
+}
