@@ -16,12 +16,18 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params
+from jaxrnn.engines import scan
+from jaxrnn.engines.pieces import loop
 from jaxrnn.unroll import unroll
 from jaxrnn.wrappers import select
 
 # Params of up to so many bytes are compiled in: each array that is an argument costs a call 0.4 us. Larger ones stay
 # arguments, for compiled in they would be held twice.
 CONSTANTS = 4 << 20
+
+# Up to so many numbers in a field of the carry, steps with one product are looped over as they are written: XLA makes
+# that one native loop. LSTM, GRU and Elman, 16 and 32 units: 1.1 to 2.3 times as fast as with the drive outside.
+SMALL = 32
 
 
 class State(NamedTuple):
@@ -179,10 +185,13 @@ def streaming(
         if not time:
             return cell.step(params, carry, x)
         if isinstance(cell, Cell):
+            products = sum(stage.recur is not None for stage in cell.stages)
+            if products == 1 and max(a.size for a in jax.tree.leaves(carry)) <= SMALL:
+                return scan(cell, params, carry, x)
             return unroll(cell, params, carry, x)
         if hasattr(cell, "apply"):
             return cell.apply(params, carry, x)
-        return lax.scan(functools.partial(cell.step, params), carry, x)
+        return loop(functools.partial(cell.step, params), carry, x)
 
     @jax.jit  # by itself, so that the cell sees tracers also where its params are constants
     def run(params, rows, active, x):
