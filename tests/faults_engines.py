@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 ENGINE = "tests/test_engines.py -k 'engines and (lstm_projection_peepholes or gru_reset_before) or constant'"
-SUMS = "tests/test_engines.py -k types"
+SUMS = "tests/test_engines_program.py -k narrow"
 PROGRAM = "tests/test_engines_program.py -k 'not other_devices'"
+RESIDUALS = "tests/test_engines_residuals.py"
 CHOICE = "tests/test_unroll_transforms.py -k 'refuses and gru'"
 
 FAULTS = {
@@ -49,9 +50,9 @@ FAULTS = {
         ),
     },
     "engines/program.py": {
-        "transposed products the wrong way round": (
-            '"dimension_numbers": ((b, a),',
-            '"dimension_numbers": ((a, b),',
+        "transposed products not the other way round": (
+            "product.inputs[::-1], e.outputs",
+            "product.inputs, e.outputs",
             ENGINE,
         ),
         "a product with the kernel, not its transpose": (
@@ -63,13 +64,13 @@ FAULTS = {
         "what is not wanted is kept": ("if wanted & set(e.outputs):", "if True:", PROGRAM),
     },
     "engines/residuals.py": {
-        "every value costs the same": ('(v, "out"), cost(v))', '(v, "out"), 1)', PROGRAM),
+        "every value costs the same": ('(v, "out"), cost(v))', '(v, "out"), 1)', RESIDUALS),
         "the cut nearest to the sources": (
             'if (v, "out") in beyond and (v, "in") not in beyond',
             'if (v, "in") in came and (v, "out") not in came',
-            PROGRAM,
+            RESIDUALS,
         ),
-        "no way back": ("capacity[b][a] += flow", "pass", PROGRAM),
+        "no way back": ("capacity[b][a] += flow", "pass", RESIDUALS),
     },
     "engines/pieces.py": {
         "the rest lost": ("carry, after = rest(carry)\n    return", "after = rest(carry)[1]\n    return", ENGINE),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import re
 import sys
@@ -12,12 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from own_cells import State
 from support import problem, variant
 
 import jaxrnn
-from jaxrnn import engines
-from jaxrnn.engines import residuals
-from jaxrnn.engines.program import Equation
+from jaxrnn import Stage, engines
 
 partial = functools.partial
 T, B, D, H = 7, 11, 3, 5  # no two are equal, and no product of two is a third's multiple: shapes tell what is what
@@ -126,6 +124,33 @@ def test_what_is_kept(key):
     assert kept <= T * B * 6 * H + B * H * 4
 
 
+def test_what_is_kept_is_narrow(key):
+    """Of a value and what is spread from it, the one with fewer bytes, though the reverse wants the other."""
+
+    def update(params, s, u, v):
+        return State(s.h * jnp.exp(jnp.broadcast_to(u, s.h.shape)))
+
+    features = lambda p: jax.ShapeDtypeStruct((D,), jnp.float64)  # noqa: E731
+    cell = jaxrnn.Cell(None, lambda p: State(jnp.zeros(H)), features, lambda p, x: x @ p, (Stage(None, update),))
+    arguments = jnp.ones((D, 1)), State(jnp.ones((B, H))), jnp.ones((T, B, D))
+    pulled = jax.eval_shape(lambda *a: jax.vjp(partial(engines.deferred, cell), *a)[1], *arguments)
+    kept = sum(a.size for a in jax.tree.leaves(pulled)) - sum(a.size for a in jax.tree.leaves(arguments))
+    assert kept == T * B * (H + 1)
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_narrow_params_are_summed_wide(chunk):
+    """In bfloat16 ones add up to 256 and no further; the gradient of a bias at 300 steps is 300."""
+    drive = lambda p, x: x + p  # noqa: E731
+    stages = (Stage(None, lambda p, s, u, v: State(u)),)
+    features = lambda p: jax.ShapeDtypeStruct((1,), jnp.bfloat16)  # noqa: E731
+    cell = jaxrnn.Cell(None, lambda p: State(jnp.zeros(1, jnp.bfloat16)), features, drive, stages)
+    xs, carry, bias = jnp.zeros((300, 1), jnp.bfloat16), State(jnp.zeros(1, jnp.bfloat16)), jnp.zeros(1, jnp.bfloat16)
+    run = partial(engines.deferred, cell, chunk=chunk)
+    (pulled,) = jax.vjp(lambda p: run(p, carry, xs)[1], bias)[1](jnp.ones((300, 1), jnp.bfloat16))
+    assert pulled.dtype == jnp.bfloat16 and pulled == 300
+
+
 @pytest.mark.parametrize("engine", [engines.deferred, engines.checkpointed, engines.scan, None])
 def test_equal_calls_compile_once(engine, key):
     """Equal cells made twice, other numbers, the same shapes: one trace, one compile; other shapes are another."""
@@ -176,54 +201,6 @@ def test_lowers_for_other_devices(name, key):
     exported = jax.export.export(jax.jit(f), platforms=("cuda", "tpu"))(arguments, how)
     assert exported.platforms == ("cuda", "tpu")
     assert exported.mlir_module().count("stablehlo.while") >= 8
-
-
-def brute_force(equations, sources, needed, cost):
-    """The least cost of a set from which all that is needed follows, by trying every set."""
-    everything = sorted({v for e in equations for v in (*e.inputs, *e.outputs)} | set(sources) | set(needed))
-    best = math.inf
-    sets = (itertools.combinations(everything, n) for n in range(len(everything) + 1))
-    for kept in itertools.chain.from_iterable(sets):
-        total = sum(map(cost, kept))
-        if total < best and follows(equations, kept, needed):
-            best = total
-    return best
-
-
-def follows(equations, kept, needed):
-    known = set(kept)
-    for e in equations:
-        if known.issuperset(e.inputs):
-            known.update(e.outputs)
-    return known.issuperset(needed)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_cheapest(seed):
-    """As cheap as the best of all sets that everything follows from, each path cut; and it is such a set.
-
-    Equations of one output: keeping one of two outputs says nothing of the other, but a cut takes them one by one.
-    """
-    rng = np.random.default_rng(seed)
-    sources = list(range(rng.integers(1, 4)))
-    equations = []
-    for v in range(len(sources), len(sources) + rng.integers(2, 7)):
-        inputs = rng.choice(v, size=min(v, rng.integers(1, 3)), replace=False)
-        equations.append(Equation(None, {}, tuple(map(int, inputs)), (v,)))
-    last = len(sources) + len(equations)
-    needed = sorted({int(v) for v in rng.choice(last, size=3)})
-    costs = rng.integers(1, 9, last)
-    kept = residuals.cheapest(equations, sources, needed, lambda v: int(costs[v]))
-    assert follows(equations, kept, needed)
-    assert sum(int(costs[v]) for v in kept) == brute_force(equations, sources, needed, lambda v: int(costs[v]))
-
-
-def test_cheapest_is_nearest():
-    """Of sets that cost the same, the last: least is computed again."""
-    chain = [Equation(None, {}, (v,), (v + 1,)) for v in range(4)]
-    assert residuals.cheapest(chain, [0], [4], lambda v: 3) == {4}
-    assert residuals.cheapest(chain, [0], [4], lambda v: 3 if v != 1 else 2) == {1}
-    assert residuals.cheapest(chain, [0], [0, 2, 4], lambda v: 1) == {0}
 
 
 @pytest.mark.parametrize("time", [7, 60, 1000])
