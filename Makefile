@@ -2,7 +2,7 @@
 #: make sample   write text with a trained one           ARGS="--help" for the options
 #: make test     run the tests                           ARGS="-k lstm", WORKERS=1 for one process
 #: make check    ruff, its formatter, pyright
-#: make bench    run the benchmarks
+#: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
 #:
 #: Each makes what it needs in .venv first: PYTHON=python3.13 chooses the interpreter, EXTRAS=cuda,peers adds extras.
@@ -40,7 +40,7 @@ check: $(call installed,dev)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(call installed,train)
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
