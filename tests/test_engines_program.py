@@ -61,8 +61,8 @@ def reverse_loops(f, *arguments):
     """The shapes of what each loop backward carries."""
     for e, _ in walk(jax.make_jaxpr(f)(*arguments).jaxpr):
         if e.primitive.name == "scan" and e.params["reverse"]:
-            n, k = e.params["num_consts"], e.params["num_carry"]
-            yield [v.aval.shape for v in e.params["jaxpr"].jaxpr.invars[n : n + k]]
+            pairs = zip(e.outvars, e.params["jaxpr"].jaxpr.outvars, strict=True)  # of the loop, and of one turn
+            yield [one.aval.shape for whole, one in pairs if whole.aval.ndim == one.aval.ndim]
 
 
 GATES = {"lstm": 4, "gru": 3}
