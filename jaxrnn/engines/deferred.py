@@ -14,6 +14,7 @@ from jaxrnn.cell import Carry, Cell, Inputs, Params
 from jaxrnn.engines.pieces import in_pieces, length, loop, steps
 from jaxrnn.engines.plan import Plan, cotangent, plan, pull, real
 from jaxrnn.engines.program import assigned, evaluate, read, tidy, variables
+from jaxrnn.engines.reverse_only import MESSAGE, reverse_only
 from jaxrnn.engines.scan import scan
 from jaxrnn.record import wide
 
@@ -43,12 +44,9 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
         checks.positive(chunk, "chunk")
     try:
         return _deferred(cell, params, carry, xs, chunk)
-    except TypeError as error:
+    except TypeError as error:  # jacfwd stops at the custom VJP, before the mark
         if "forward-mode" in str(error):
-            raise TypeError(
-                "engines.deferred: it has a rule for reverse mode only, got jax.jvp, jacfwd or linearize; "
-                "use unroll(..., engine=jaxrnn.engines.scan)"
-            ) from error
+            raise TypeError(MESSAGE) from None
         raise
 
 
@@ -66,7 +64,7 @@ def _deferred(cell, params, carry, xs, chunk):
     p = plan(cell, params, carry, u)
     over_time = jax.custom_vjp(functools.partial(_alone, cell, p))
     over_time.defvjp(functools.partial(_forward, cell, p, chunk), functools.partial(_backward, cell, p, chunk))
-    end, shown = over_time(params, carry, xs)
+    end, shown = over_time(*reverse_only((params, carry, xs)))
     shown, leaves = iter(shown), []
     for leaf, asked in zip(jax.tree.leaves(end), p.shown, strict=True):
         leaves.append(next(shown) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
