@@ -98,6 +98,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     states = [_asked_for(stage, params, state, traced.shapes) for stage, state in zip(cell.stages, states, strict=True)]
 
     known = variables(p) | set(traced.constants)
+    # What depends on params alone is done once, before the loop; what depends on nothing stays inside, for XLA to fold.
     literal, once, step_equations = [], [], []
     for e in traced.equations:
         if variables(e.inputs) <= known:
