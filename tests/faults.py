@@ -209,6 +209,11 @@ FAULTS = {
             "unroll(cell, params, None, x)",
             SERVED,
         ),
+        "several steps of a small cell from zeros": (
+            "scan(cell, params, carry, x)",
+            "scan(cell, params, jax.tree.map(jnp.zeros_like, carry), x)",
+            SERVED,
+        ),
         "several steps of a model from its initial carry": (
             "cell.apply(params, carry, x)",
             "cell.apply(params, None, x)",
