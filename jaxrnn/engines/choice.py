@@ -13,8 +13,9 @@ from jaxrnn.engines.scan import scan
 def choice(cell: Cell) -> tuple[Callable[..., Any], str]:
     """The engine for a cell, and the reason in one line.
 
-    Measured on CPU (`benchmarks/results/peers.md`): `deferred` was the faster at every shape of that table, with a
-    gradient and without, so shape does not enter.
+    By the cell alone. With a gradient `deferred` was the faster in the figure `benchmarks/results/scaling.png`, which has
+    the LSTM only; no committed table sets it beside `scan` for other cells or forward, and a lone row forward has been
+    seen to be faster with `scan` on jax 0.12.
     """
     if cell.has_parts:
         return deferred, "the cell is in three parts: its products are taken over many steps, outside of the loop"
