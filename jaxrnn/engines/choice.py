@@ -13,8 +13,8 @@ from jaxrnn.engines.scan import scan
 def choice(cell: Cell) -> tuple[Callable[..., Any], str]:
     """The engine for a cell, and the reason in one line.
 
-    By the cell alone. With a gradient `deferred` was the faster in the figure `benchmarks/results/scaling.png`, which has
-    the LSTM only; no committed table sets it beside `scan` for other cells or forward, and a lone row forward has been
+    By the cell alone. With a gradient `deferred` was the faster in `benchmarks/results/scaling.png`, which has the
+    LSTM only; no committed table sets it beside `scan` for other cells or forward, and a lone row forward has been
     seen to be faster with `scan` on jax 0.12.
     """
     if cell.has_parts:
