@@ -33,6 +33,7 @@ from jax import lax
 
 from jaxrnn import checks
 from jaxrnn.record import Record, wide
+from jaxrnn.taps import tap
 
 FEW_ROWS = 16  # below, XLA on a CPU has only a slow loop for a product of half types
 
@@ -46,20 +47,26 @@ class Stage(NamedTuple):
 
     recur: Callable[[Params, Any], Any] | None
     update: Callable[[Params, Any, Any, Any], Any]
+    recurrent: bool = True  # whether the product leads from step to step; that of an LSTM's projection does not
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Cell(Record):
     """A recurrent cell: a frozen record of pure functions. See the module's text for the three parts.
 
-    Give either `drive` and `stages` (and `output`, if it is not `carry.h`), or one `plain_step`.
+    Give either `drive` and `stages` (and `output`, if it is not `carry.h`), or one `plain_step`, or, for a composition
+    of other cells, a `sequence`; one with noise has its parts for evaluation, and a `sequence` beside them.
 
         init(key, input_size) -> params
         start(params) -> carry                        the carry a row begins with, no batch axis
         input(params) -> jax.ShapeDtypeStruct         one input, no batch axis; None: an array [D], not checked
         plain_step(params, carry, x) -> (carry, y)    for a cell that has no parts
-        sequence(run, params, carry, xs) -> (carry, ys)   for a composition that prefers to run its members over all
-                                                      of T one by one; `run(cell, params, carry, xs)` is unroll
+        sequence(run, params, carry, xs, key) -> (carry, ys)
+                                                      how `unroll` runs it: by `run(cell, params, carry, xs, key,
+                                                      backwards=False)`, which runs a member over all of T. Carries go
+                                                      through it unread. key: None, or what noise is drawn from. `step`
+                                                      is made of it too, with x for xs; so it does not touch the time
+                                                      axis where key is None
         gates                                         one letter for each block of H columns in the kernels
     """
 
@@ -74,13 +81,14 @@ class Cell(Record):
     gates: str = ""
 
     def __post_init__(self):
-        if (self.plain_step is None) == (self.drive is None or not self.stages):
-            raise ValueError("Cell: expected either drive and stages, or plain_step")
+        forms = (self.drive is not None) + (self.plain_step is not None)
+        if (self.drive is None) == bool(self.stages) or forms > 1 or (forms == 0 and self.sequence is None):
+            raise ValueError("Cell: expected either drive and stages, or plain_step, or sequence")
 
     @property
     def has_parts(self) -> bool:
         """Whether the cell is written in three parts, as most engines want it."""
-        return self.plain_step is None
+        return self.drive is not None
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
         """The carry that every row begins with: `start(params)` for each row, leaves [*batch_shape, H]."""
@@ -91,21 +99,46 @@ class Cell(Record):
     def step(self, params: Params, carry: Carry, x: Inputs) -> tuple[Carry, Any]:
         """One step: carry [..., H], x [..., D] -> (carry, y [..., H]).
 
-        `functools.partial(cell.step, params)` is a body for `lax.scan`. The carry keeps its types.
-        Raises ValueError or TypeError, when traced, for a carry, an input or params that do not fit.
+        `functools.partial(cell.step, params)` is a body for `lax.scan`. The carry keeps its types. There is no noise.
+        Raises ValueError or TypeError, when traced, for a carry, an input or params that do not fit, and for a
+        composition that needs the whole sequence.
         """
         checks.step(self, params, carry, x)
-        if self.plain_step is not None:
-            return self.plain_step(params, carry, x)
-        assert self.drive is not None
-        carry = advance(self.stages, params, carry, self.drive(params, x))
-        return carry, self.output(params, carry)
 
-    def outputs(self, params: Params) -> Any:
-        """Shape and type of one y, no batch axis, as a jax.ShapeDtypeStruct."""
-        if self.input is None:
+        def run(cell, params, carry, x, key, backwards=False):
+            if backwards:
+                of = "" if cell is self else f", as a part of {self!r}"
+                raise TypeError(
+                    f"step: {cell!r} runs backwards{of}: that needs the whole sequence; use jaxrnn.unroll, or a "
+                    "composition that only looks back"
+                )
+            return through(run, cell, params, carry, x, key)
+
+        return through(run, self, params, carry, x, None)
+
+    def outputs(self, params: Params, x: Any = None) -> Any:
+        """Shape and type of one y for an input of shape x (None: one input), as a jax.ShapeDtypeStruct."""
+        if x is None and self.input is None:
             raise ValueError(f"{self!r}: the shape of its outputs follows from its `input`, which it does not give")
-        return jax.eval_shape(lambda p, x: self.step(p, self.initial_carry(p), x)[1], params, self.input(params))
+
+        def run(cell, params, carry, x, key, backwards=False):
+            return through(run, cell, params, carry, x, key)
+
+        def one(params, x):
+            return through(run, self, params, self.start(params), x, None)[1]
+
+        return jax.eval_shape(one, params, self.input(params) if x is None else x)
+
+
+def through(run: Callable, cell: Cell, params: Params, carry: Carry, x: Inputs, key: Any) -> tuple[Carry, Any]:
+    """One step of a cell, whose members, if it is a composition, are run by `run`."""
+    if cell.drive is not None:
+        carry = advance(cell.stages, params, carry, cell.drive(params, x))
+        return carry, cell.output(params, carry)
+    if cell.plain_step is not None:
+        return cell.plain_step(params, carry, x)
+    assert cell.sequence is not None
+    return cell.sequence(run, params, carry, x, key)
 
 
 def advance(stages: tuple[Stage, ...], params: Params, carry: Carry, u: Any) -> Carry:
@@ -129,11 +162,11 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     stored (the drive, the carry) is rounded. On a CPU a few rows of them are also multiplied in float32, which gives
     the same products (those of two halves are exact there) and is up to 50 times as fast.
     """
-    a, kernel = a.astype(dtype), kernel.astype(dtype)
+    a, kernel = tap("operand", a).astype(dtype), kernel.astype(dtype)
     if math.prod(a.shape[:-1]) < FEW_ROWS and jax.default_backend() == "cpu":
         a, kernel = a.astype(wide(dtype)), kernel.astype(wide(dtype))
     axes = (((a.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype))
+    return tap("product", lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype)))
 
 
 def affine_drive(dtype: Any) -> Callable[[Params, jax.Array], jax.Array]:

@@ -52,15 +52,20 @@ def floating(dtype: Any, argument: str) -> None:
         raise TypeError(f"{argument}: expected a floating type such as 'float32' or 'bfloat16', got {dtype.name!r}")
 
 
-def init(key: Any, input_size: Any) -> None:
+def init(key_: Any, input_size: Any) -> None:
     """Refuse what is not a key, and an input size that is not a positive int."""
+    key(key_)
+    positive(input_size, "input_size")
+
+
+def key(key: Any) -> None:
+    """Refuse what is not one key."""
     is_key = hasattr(key, "dtype") and (
         (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0)
         or (key.dtype == jnp.uint32 and key.ndim == 1)
     )
     if not is_key:
         raise TypeError(f"key: expected one jax.random.key(seed), got {_leaf(key)}")
-    positive(input_size, "input_size")
 
 
 def batch_shape(value: Any) -> tuple[int, ...]:

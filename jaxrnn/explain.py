@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Carry, Cell, Inputs, Params
+from jaxrnn.cell import Carry, Cell, Inputs, Params, through
 from jaxrnn.engines.choice import choice
 from jaxrnn.unroll import Engine, unroll
 
@@ -58,6 +59,7 @@ def explain(
     reset: jax.Array | None = None,
     reverse: bool = False,
     engine: Engine | None = None,
+    key: jax.Array | None = None,
 ) -> Explanation:
     """Say what `unroll` would do with these arguments. They may be arrays or jax.ShapeDtypeStructs; nothing is run.
 
@@ -65,6 +67,7 @@ def explain(
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
     layers: list[Layer] = []
+    described = repr(cell)
 
     def chosen(name, cell):
         run, reason = choice(cell) if engine is None else (engine, "it was asked for")
@@ -73,29 +76,33 @@ def explain(
     def walk(name, cell, params, carry, x):
         """Visit what `unroll` runs by itself, with one input in place of all."""
         if cell.sequence is None:
-            chosen(name, cell)
-            return cell.step(params, carry, x)
-        inside = iter(range(len(jax.tree.leaves(carry)) + 1))
-        above = "" if cell is whole else f"{name}."
-        return cell.sequence(lambda *args: walk(f"{above}layer_{next(inside)}", *args), params, carry, x)
+            chosen(name or described, cell)
+            return through(None, cell, params, carry, x, None)
+        inside = itertools.count()
+
+        def member(inner, params, its, x, key, backwards=False):
+            # A member is named as its carry is; one that has all of the carry is the cell itself, in another form.
+            named = [k for k, v in carry.items() if v is its] if isinstance(carry, dict) else []
+            own = named[0] if named else "" if its is carry else f"member_{next(inside)}"
+            return walk(".".join(filter(None, (name, own))), inner, params, its, x)
+
+        return cell.sequence(member, params, carry, x, None)
 
     def run(params, carry, xs, lengths, mask, reset):
-        return unroll(cell, params, carry, xs, lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine)
+        options: dict[str, Any] = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
+        return unroll(cell, params, carry, xs, **options)
 
     def gradient(args, rest):
         result, pull = jax.vjp(lambda args: run(*args, *rest), args)
         return result, pull(jax.tree.map(_ones, result))
 
-    whole, like = (
-        cell,
-        functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a))),
-    )
+    like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)))
     args, rest = like((params, carry, xs)), like((lengths, mask, reset))
     forward = jax.jit(run).trace(*args, *rest)
     backward = jax.jit(gradient).trace(args, rest)
     jax.eval_shape(
         lambda params, carry, xs: walk(
-            repr(cell),
+            "",
             cell,
             params,
             cell.initial_carry(params, _batch(cell, params, xs)) if carry is None else carry,

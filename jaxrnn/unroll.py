@@ -28,6 +28,7 @@ def unroll(
     reset: jax.Array | None = None,
     reverse: bool = False,
     engine: Engine | None = None,
+    key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
     """Run `cell` over time: xs [T, ..., D] -> (carry, ys [T, ..., H]), with any number of batch axes, also none.
 
@@ -42,6 +43,8 @@ def unroll(
     reverse: from right to left, each row from its own last step; ys stands at the positions of the inputs, and "before"
         a step is to its right.
     engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None takes the best.
+    key: what dropout, zoneout and the like are drawn from, before the loop; None is evaluation, without noise. A cell
+        that has none does not look at it. The same key draws the same noise, so training wants a new one each time.
 
     Under jit, where lengths cannot be looked at, values above T count as T and below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
@@ -49,6 +52,8 @@ def unroll(
     if not isinstance(reverse, bool):
         raise TypeError(f"reverse: expected True or False, known when traced, got {reverse!r}")
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
+    if key is not None:
+        checks.key(key)
     if carry is None:
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 
@@ -61,21 +66,33 @@ def unroll(
         # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
         xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
 
-    def run(cell, params, carry, xs):
+    def run(cell, params, carry, xs, key, turned=False):
         if cell.sequence is not None:
-            return cell.sequence(run, params, carry, xs)
+
+            def member(*args, backwards=False):
+                return run(*args, turned != backwards)
+
+            return cell.sequence(member, params, carry, xs, key)
         if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
         if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            cell, xs = with_reset(cell), (xs, reset)
-        over_time = choice(cell)[0] if engine is None else engine
-        carry, ys = over_time(cell, params, carry, _flip(xs) if reverse else xs)
-        ys = _flip(ys) if reverse else ys
-        if valid is not None:
-            ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))
-        return carry, ys
+            cell, xs = with_reset(cell), (xs, _seen_from_behind(reset, reverse) if turned else reset)
+        over_time, flip = choice(cell)[0] if engine is None else engine, reverse != turned
+        carry, ys = over_time(cell, params, carry, _flip(xs) if flip else xs)
+        ys = _flip(ys) if flip else ys
+        return carry, blank(ys)
 
-    return run(cell, params, carry, xs)
+    def blank(ys):
+        return ys if valid is None else select(valid, ys, jax.tree.map(jnp.zeros_like, ys))
+
+    carry, ys = run(cell, params, carry, xs, key)
+    return carry, ys if cell.sequence is None else blank(ys)
+
+
+def _seen_from_behind(reset, reverse):
+    """The resets for a member that runs against the others: it restarts where it leaves a segment they restart in."""
+    first = jnp.zeros_like(reset[:1])
+    return jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
 
 
 def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:

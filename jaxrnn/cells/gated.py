@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class GatedCarry(NamedTuple):
@@ -69,7 +70,7 @@ def gated(
     def update(params, s, u, v):
         z = u.astype(v.dtype) + v
         z_g, z_n = jnp.split(z, 2, axis=-1)
-        g, n = gate(z_g), act(z_n)
+        g, n = gate(z_g), tap("candidate", act(z_n))
         return like(GatedCarry((1 - g) * s.h.astype(v.dtype) + g * n), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="gn")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class GRUCarry(NamedTuple):
@@ -75,7 +76,7 @@ def gru(
         u_r, u_z, u_n = jnp.split(u.astype(v.dtype), 3, axis=-1)
         v_r, v_z, v_n = jnp.split(v, 3, axis=-1)
         r, z = gate(u_r + v_r), gate(u_z + v_z)
-        n = act(u_n + r * v_n)
+        n = tap("candidate", act(u_n + r * v_n))
         return like(GRUCarry((1 - z) * n + z * s.h.astype(v.dtype)), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="rzn")

@@ -12,6 +12,7 @@ from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.cells.gru import GRUCarry
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class _Between(NamedTuple):
@@ -79,7 +80,7 @@ def gru_reset_before(
         return product(s.reset_h, params["recurrent_kernel"][:, 2 * H :], compute_dtype(dtype, params))
 
     def update_state(params, s, u, v):
-        n = act(u[..., 2 * H :].astype(v.dtype) + v)
+        n = tap("candidate", act(u[..., 2 * H :].astype(v.dtype) + v))
         return like(GRUCarry((1 - s.z) * n + s.z * s.h.astype(v.dtype)), GRUCarry(s.h))
 
     stages = (Stage(recur_gates, update_gates), Stage(recur_candidate, update_state))

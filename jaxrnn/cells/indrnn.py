@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like
 from jaxrnn.record import factory, nonlinearity, wide
+from jaxrnn.taps import tap
 
 
 class IndRNNCarry(NamedTuple):
@@ -76,7 +77,7 @@ def indrnn(
 
     def update(params, s, u, v):
         sums = wide(compute_dtype(dtype, params))  # no v here to have the type
-        z = u.astype(sums) + params["recurrent_weight"].astype(sums) * s.h.astype(sums)
+        z = u.astype(sums) + params["recurrent_weight"].astype(sums) * tap("operand", s.h).astype(sums)
         return like(IndRNNCarry(act(z)), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(None, update),), gates="h")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class LEMCarry(NamedTuple):
@@ -86,14 +87,14 @@ def lem(
     def update_z(params, s, u, v):
         p = u[..., : 3 * H].astype(v.dtype) + v
         d, e = dt * gate(p[..., :H]), dt * gate(p[..., H : 2 * H])
-        z = (1 - d) * s.z.astype(v.dtype) + d * act(p[..., 2 * H :])
+        z = (1 - d) * s.z.astype(v.dtype) + d * tap("candidate", act(p[..., 2 * H :]))
         return _Between(s.h, z.astype(s.z.dtype), e)
 
     def recur_h(params, s):
         return product(s.z, params["recurrent_kernel"][:, 3 * H :], compute_dtype(dtype, params))
 
     def update_h(params, s, u, v):
-        n = act(u[..., 3 * H :].astype(v.dtype) + v)
+        n = tap("candidate", act(u[..., 3 * H :].astype(v.dtype) + v))
         return like(LEMCarry((1 - s.e) * s.h.astype(v.dtype) + s.e * n, s.z), LEMCarry(s.h, s.z))
 
     stages = (Stage(recur_z, update_z), Stage(recur_h, update_h))

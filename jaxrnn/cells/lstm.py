@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class LSTMCarry(NamedTuple):
@@ -113,11 +114,11 @@ def lstm(
             z_i = [z + c * peep for z, peep in zip(z_i, peep_i, strict=True)]
         f = gate(z_f)
         i = 1 - f if coupled else gate(z_i[0])
-        c = f * c + i * act(z_g)
+        c = f * c + i * tap("candidate", act(z_g))
         if cell_clip is not None:
             c = jnp.clip(c, -cell_clip, cell_clip)
         o = gate(z_o + c * peep_o if peepholes else z_o)
-        h = o * out(c)
+        h = o * out(tap("cell", c))
         # With a projection h is [..., H] until the second stage, and too wide to have the type of the carry's h.
         return LSTMCarry(h.astype(s.h.dtype), c.astype(s.c.dtype))
 
@@ -126,5 +127,5 @@ def lstm(
 
     stages = [Stage(recur, update)]
     if projection is not None:
-        stages.append(Stage(project, lambda params, s, u, v: LSTMCarry(v.astype(s.h.dtype), s.c)))
+        stages.append(Stage(project, lambda params, s, u, v: LSTMCarry(v.astype(s.h.dtype), s.c), recurrent=False))
     return Cell(init, start, features, affine_drive(dtype), tuple(stages), gates=letters)

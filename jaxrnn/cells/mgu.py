@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class MGUCarry(NamedTuple):
@@ -84,7 +85,7 @@ def mgu(
         return product(s.reset_h, params["recurrent_kernel"][:, H:], compute_dtype(dtype, params))
 
     def update_state(params, s, u, v):
-        n = act(u[..., H:].astype(v.dtype) + v)
+        n = tap("candidate", act(u[..., H:].astype(v.dtype) + v))
         return like(MGUCarry((1 - s.f) * s.h.astype(v.dtype) + s.f * n), MGUCarry(s.h))
 
     stages = (Stage(recur_gate, update_gate), Stage(recur_candidate, update_state))

@@ -12,6 +12,7 @@ from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, product
 from jaxrnn.cells.lstm import LSTMCarry
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class _Between(NamedTuple):
@@ -88,8 +89,8 @@ def multiplicative_lstm(
     def update_state(params, s, u, v):
         z = u[..., H:].astype(v.dtype) + v
         z_i, z_f, z_g, z_o = (z[..., k * H : (k + 1) * H] for k in range(4))
-        c = gate(z_f) * s.c.astype(v.dtype) + gate(z_i) * act(z_g)
-        h = gate(z_o) * act(c)
+        c = gate(z_f) * s.c.astype(v.dtype) + gate(z_i) * tap("candidate", act(z_g))
+        h = gate(z_o) * act(tap("cell", c))
         return LSTMCarry(h.astype(s.m.dtype), c.astype(s.c.dtype))
 
     stages = (Stage(recur_factor, update_factor), Stage(recur_gates, update_state))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class RecurrentHighwayCarry(NamedTuple):
@@ -85,7 +86,7 @@ def recurrent_highway(
 
     def update(k, params, s, u, v):
         z = v if k else u.astype(v.dtype) + v
-        t, n = gate(z[..., :H]), act(z[..., H:])
+        t, n = gate(z[..., :H]), tap("candidate", act(z[..., H:]))
         return like(RecurrentHighwayCarry((1 - t) * s.h.astype(v.dtype) + t * n), s)
 
     stages = tuple(Stage(functools.partial(recur, k), functools.partial(update, k)) for k in range(depth))

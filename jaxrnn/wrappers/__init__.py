@@ -1,0 +1,42 @@
+"""Cell -> Cell, one kind per file. What is pointwise keeps the three parts, so it costs nothing in any engine."""
+
+from jaxrnn.wrappers.bidirectional import bidirectional
+from jaxrnn.wrappers.clip import clip_carry, clip_gradient, cut_gradient
+from jaxrnn.wrappers.control import with_mask, with_reset
+from jaxrnn.wrappers.dropout import dropout, variational_dropout, weight_drop
+from jaxrnn.wrappers.emit_carry import emit_carry
+from jaxrnn.wrappers.joins import bottleneck, highway, projection, residual, time_distributed
+from jaxrnn.wrappers.layer_norm import layer_norm
+from jaxrnn.wrappers.learned_carry import learned_carry
+from jaxrnn.wrappers.members import select as select
+from jaxrnn.wrappers.precision import precision
+from jaxrnn.wrappers.recurrent_dropout import recurrent_dropout
+from jaxrnn.wrappers.stack import deep_transition, stack
+from jaxrnn.wrappers.weight_norm import weight_norm
+from jaxrnn.wrappers.zoneout import zoneout
+
+__all__ = [
+    "bidirectional",
+    "bottleneck",
+    "clip_carry",
+    "clip_gradient",
+    "cut_gradient",
+    "deep_transition",
+    "dropout",
+    "emit_carry",
+    "highway",
+    "layer_norm",
+    "learned_carry",
+    "precision",
+    "projection",
+    "recurrent_dropout",
+    "residual",
+    "stack",
+    "time_distributed",
+    "variational_dropout",
+    "weight_drop",
+    "weight_norm",
+    "with_mask",
+    "with_reset",
+    "zoneout",
+]

@@ -1,0 +1,58 @@
+"""Two cells over one sequence, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.cell import Cell
+from jaxrnn.record import factory
+
+MERGES = {
+    "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+}
+
+
+@factory
+def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "concat") -> Cell:
+    """One cell from left to right and another from right to left: y_t of what is before t and of what is after.
+
+        y_t = merge(forward's y_t, backward's y_t)
+
+    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y stand at the positions of the inputs.
+    Params and carry: {"forward": ..., "backward": ...}; the carry that comes back is forward's after the last valid
+    step and backward's after the first. With `lengths` each row's backward starts at its own last step. A `reset`
+    parts a row for both: backward restarts when it leaves a segment at its first step.
+
+    It needs the whole sequence: `unroll` takes it, `step` refuses. Each direction is run by the engine that it would be
+    run by alone. Raises TypeError for what is not a cell, ValueError for another word.
+    Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
+    """
+    for cell, argument in (forward, "forward"), (backward, "backward"):
+        if not isinstance(cell, Cell):
+            raise TypeError(f"{argument}: expected a cell such as jaxrnn.lstm(256), got {cell!r}")
+    if not callable(merge) and merge not in MERGES:
+        raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
+    merged = merge if callable(merge) else MERGES[merge]
+
+    def init(key, input_size):
+        k1, k2 = jax.random.split(key)
+        return {"forward": forward.init(k1, input_size), "backward": backward.init(k2, input_size)}
+
+    def sequence(run, params, carry, xs, key):
+        k1, k2 = (None, None) if key is None else jax.random.split(key)
+        there, ys = run(forward, params["forward"], carry["forward"], xs, k1)
+        back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
+        return {"forward": there, "backward": back}, merged(ys, zs)
+
+    first = forward.input
+    return Cell(
+        init,
+        lambda params: {"forward": forward.start(params["forward"]), "backward": backward.start(params["backward"])},
+        None if first is None else lambda params: first(params["forward"]),
+        sequence=sequence,
+    )

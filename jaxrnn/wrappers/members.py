@@ -1,0 +1,148 @@
+"""How a wrapper reaches the cells in a composition, and what wrappers share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.cell import Carry, Cell, Stage
+from jaxrnn.taps import tapped
+
+
+class Held(NamedTuple):
+    """The state of the inner cell on its way, and what a wrapper keeps beside it."""
+
+    state: Any
+    kept: Any
+
+
+def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
+    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each cell that is not a composition itself."""
+
+    def visit(run, cell, params, carry, xs, key, turned):
+        if cell.sequence is None:
+            return act(functools.partial(run, backwards=turned), cell, params, carry, xs, key)
+
+        def member(*args, backwards=False):
+            return visit(run, *args, turned != backwards)
+
+        return cell.sequence(member, params, carry, xs, key)
+
+    return lambda run, params, carry, xs, key: visit(run, cell, params, carry, xs, key, False)
+
+
+def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:
+    """The composition with `make` around each of its leaves; in parts where it has parts."""
+    base = make(dataclasses.replace(cell, sequence=None)) if cell.has_parts else cell
+    return dataclasses.replace(base, sequence=at_leaves(cell, lambda run, leaf, *args: run(make(leaf), *args)))
+
+
+def in_parts(cell: Cell, wrapper: str) -> None:
+    """Refuse what a wrapper cannot look into."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"{wrapper}: expected a Cell, such as jaxrnn.lstm(256), got {cell!r}")
+    if not cell.has_parts:
+        raise TypeError(
+            f"{wrapper}: expected a cell in three parts (drive, stages, output), whose state it can reach within a step, "
+            f"got {cell!r}, a plain step"
+        )
+
+
+def within(f: Callable[..., Any] | None) -> Any:
+    """`f(params, ...)` of the inner cell where params are {"cell": ..., and others of the wrapper's}."""
+    return None if f is None else lambda params, *args: f(params["cell"], *args)
+
+
+def around(
+    cell: Cell,
+    begin: Callable[[Any, Carry, Any], tuple[Any, Any]],
+    end: Callable[[Any, Any, Any, Any], Carry],
+    *,
+    taps: Callable[[Any, int, bool], dict[str, Callable]] | None = None,
+    alike: bool = False,
+) -> Cell:
+    """The cell in parts on (x, extra), with a stage before its own and one after them.
+
+    begin(params, carry, extra) -> (state, kept): what the stages of the cell get, and what is kept beside it.
+    end(params, state, kept, extra) -> carry: after them. taps(kept, k, in_recur) -> functions for the values that stage
+    k taps, in its `recur` or in its `update`. alike: `extra` is the same for all steps, and comes with the params,
+    {"cell": ..., "extra": ...}, instead of with x.
+    """
+    drive = cell.drive
+    assert drive is not None
+
+    def params_(f):
+        return within(f) if alike else f
+
+    def inner_u(u):
+        return u if alike else u[0]
+
+    def first(params, s, u, v):
+        inner, extra = (params["cell"], params["extra"]) if alike else (params, u[1])
+        return Held(*begin(inner, s, extra))
+
+    def last(params, s, u, v):
+        inner, extra = (params["cell"], params["extra"]) if alike else (params, u[1])
+        return end(inner, s.state, s.kept, extra)
+
+    def held(k, stage):
+        def recur(params, s):
+            with tapped(**taps(s.kept, k, True) if taps else {}):
+                return stage.recur(params, s.state)
+
+        def update(params, s, u, v):
+            with tapped(**taps(s.kept, k, False) if taps else {}):
+                return Held(stage.update(params, s.state, inner_u(u), v), s.kept)
+
+        return Stage(None if stage.recur is None else params_(recur), params_(update), stage.recurrent)
+
+    return Cell(
+        cell.init,
+        params_(cell.start),
+        None,  # not checked: the wrapper says what extra is, if it has a fixed shape
+        params_(drive) if alike else lambda params, x: (drive(params, x[0]), x[1]),
+        (Stage(None, first), *itertools.starmap(held, enumerate(cell.stages)), Stage(None, last)),
+        params_(cell.output),
+        gates=cell.gates,
+    )
+
+
+def tapped_stage(stage: Stage, **functions: Callable[[Any], Any]) -> Stage:
+    """The stage with these functions on the values it taps."""
+
+    def under(f):
+        def g(*args):
+            with tapped(**functions):
+                return f(*args)
+
+        return g
+
+    return Stage(None if stage.recur is None else under(stage.recur), under(stage.update), stage.recurrent)
+
+
+def with_extra(cell: Cell, extra: Any) -> Any:
+    """The `input` of a wrapper that takes (x, extra)."""
+    if cell.input is None:
+        return None
+    inner = cell.input
+    return lambda params: (inner(params), extra)
+
+
+def select(condition: jax.Array, yes: Any, no: Any) -> Any:
+    """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast.
+
+    A selection, not a product with 0 and 1: a NaN that is not chosen does not pass, forwards or backwards.
+    """
+
+    def one(a, b):
+        a, b = jnp.asarray(a), jnp.asarray(b)
+        where = jnp.expand_dims(condition, range(condition.ndim, max(a.ndim, b.ndim)))
+        return jnp.where(where, a, b)
+
+    return jax.tree.map(one, yes, no)

@@ -1,0 +1,129 @@
+"""Cells one above the other, and several in one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.cell import Cell, Stage
+from jaxrnn.record import factory
+from jaxrnn.wrappers.noise import drop, rate
+
+
+@factory
+def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False, dropout: float = 0.0) -> Cell:
+    """Cells one above the other: each reads the y of the one below. Params and carry: {"layer_0": ..., "layer_1": ...}.
+
+    `step` runs one layer after another; `unroll` runs each layer over all of T before the next, so that each drive is
+    one product: equal.
+
+    names: of the layers, in place of layer_0 and so on.
+    skip: every layer reads x too, [x, y below], and the stack's y is that of all layers side by side (Graves 2013,
+        arXiv 1308.0850). To add x to a layer's y instead, give it as `residual(cell)`.
+    dropout: the part of each layer's y that the next does not see, where `unroll` has a key: fresh each step, what is
+        left times 1 / (1 - dropout), none after the last layer; as PyTorch's `dropout`.
+
+    As many layers in both directions, PyTorch's `bidirectional=True, num_layers=L`, are
+    `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
+    Raises TypeError for what is not a cell, ValueError for names that are not one for each.
+    """
+    if not cells or any(not isinstance(cell, Cell) for cell in cells):
+        cure = "; write stack(*cells)" if len(cells) == 1 and isinstance(cells[0], tuple) else ""
+        raise TypeError(f"stack: expected one or more cells, got {cells!r}{cure}")
+    rate(dropout, "dropout")
+    names = tuple(f"layer_{i}" for i in range(len(cells))) if names is None else names
+    if len(names) != len(cells) or len(set(names)) != len(names):
+        raise ValueError(f"names: expected one of its own for each of {len(cells)} cells, got {names!r}")
+    layers = dict(zip(names, cells, strict=True))
+
+    def init(key, input_size):
+        params, below = {}, jax.ShapeDtypeStruct((input_size,), jnp.float32)
+        x = below
+        for (name, cell), k in zip(layers.items(), jax.random.split(key, len(cells)), strict=True):
+            params[name] = cell.init(k, below.shape[-1])
+            below = cell.outputs(params[name], below)
+            if skip:
+                below = jax.eval_shape(_beside, x, below)
+        return params
+
+    def sequence(run, params, carry, x, key):
+        first, new, ys = x, {}, []
+        keys = [None] * 2 * len(cells) if key is None else list(jax.random.split(key, 2 * len(cells)))
+        for i, (name, cell) in enumerate(layers.items()):
+            new[name], y = run(cell, params[name], carry[name], x, keys[2 * i])
+            if key is not None and i + 1 < len(cells):
+                y = drop(keys[2 * i + 1], y, dropout)
+            ys.append(y)
+            x = _beside(first, y) if skip else y
+        return new, jnp.concatenate(ys, axis=-1) if skip else y
+
+    first = cells[0].input
+    return Cell(
+        init,
+        lambda params: {name: cell.start(params[name]) for name, cell in layers.items()},
+        None if first is None else lambda params: first(params[names[0]]),
+        sequence=sequence,
+    )
+
+
+def _beside(x, y):
+    return jnp.concatenate([x.astype(y.dtype), y], axis=-1)
+
+
+@factory
+def deep_transition(*cells: Cell) -> Cell:
+    """Several cells in one step, on one carry: the first sees x and the carry, each other only what the last one left.
+
+        s = cell_0(carry, x);  s = cell_k(s) for k = 1, 2, ...;  carry' = s,  y = that of the last cell
+
+    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], for there is no input. Keeps
+    the three parts: one product per cell in the loop. For cells in parts with one kind of carry, of one size.
+    Raises TypeError or ValueError for others. Pascanu, Gulcehre, Cho and Bengio 2014, arXiv 1312.6026.
+    """
+    if not cells or any(not isinstance(cell, Cell) or not cell.has_parts or cell.sequence for cell in cells):
+        raise TypeError(f"deep_transition: expected one or more cells in three parts, without noise, got {cells!r}")
+    names = [f"cell_{k}" for k in range(len(cells))]
+
+    def init(key, input_size):
+        keys = jax.random.split(key, len(cells))
+        params = {"cell_0": cells[0].init(keys[0], input_size)}
+        wanted = jax.eval_shape(cells[0].start, params["cell_0"])
+        for name, cell, k in zip(names[1:], cells[1:], keys[1:], strict=True):
+            params[name] = without_input(cell, k)
+            came = jax.eval_shape(cell.start, params[name])
+            if came != wanted:
+                raise ValueError(f"deep_transition: expected cells with the carry of {cells[0]!r}, got {cell!r}")
+        return params
+
+    def drive(params, x):
+        nothing = x[..., :0]
+        return [cell.drive(params[n], nothing if k else x) for k, (n, cell) in enumerate(zip(names, cells, strict=True))]
+
+    def of(k, stage):
+        def update(params, s, u, v):
+            return stage.update(params[names[k]], s, u[k], v)
+
+        recur = None if stage.recur is None else lambda params, s: stage.recur(params[names[k]], s)
+        return Stage(recur, update, stage.recurrent)
+
+    first = cells[0].input
+    return Cell(
+        init,
+        lambda params: cells[0].start(params["cell_0"]),
+        None if first is None else lambda params: first(params["cell_0"]),
+        drive,
+        tuple(of(k, stage) for k, cell in enumerate(cells) for stage in cell.stages),
+        lambda params, carry: cells[-1].output(params[names[-1]], carry),
+    )
+
+
+def without_input(cell: Cell, key: Any) -> Any:
+    """Params of a cell whose input has size 0: of the axes that are as long as the input nothing is left."""
+    params, one, two = cell.init(key, 1), *(jax.eval_shape(lambda n=n: cell.init(key, n)) for n in (1, 2))
+
+    def cut(a, one, two):
+        return a[tuple(slice(0) if m != n else slice(None) for m, n in zip(one.shape, two.shape, strict=True))]
+
+    return jax.tree.map(cut, params, one, two)
