@@ -23,7 +23,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # fmt: off
 FLOORS = [
     "optional", "record", "checks", "cell", "initializers", "cells", "wrappers", "engines", "unroll", "streaming",
-    "explain", "models", "interop", "data", "decode", "config", "checkpoint", "train",
+    "explain", "models", "interop", "data", "decode", "config", "checkpoint", "train", "face", "linen", "nnx",
 ]
 # fmt: on
 FLOOR = {name: height for height, name in enumerate(FLOORS)}
