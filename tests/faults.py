@@ -27,7 +27,7 @@ SKIP = """        if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
 """
 RESTART = """        if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            cell, xs = with_reset(cell), (xs, reset)
+            cell, xs = with_reset(cell), (xs, _seen_from_behind(reset, reverse) if turned else reset)
 """
 
 # file: {what: (old, new, tests)}
@@ -54,7 +54,7 @@ FAULTS = {
             "(f * s.c.astype(v.dtype) + i * act(z_g)).astype(s.c.dtype))",
             LSTM,
         ),
-        "output activation ignored": ("h = o * out(c)", "h = o * act(c)", LSTM),
+        "output activation ignored": ('h = o * out(tap("cell", c))', 'h = o * act(tap("cell", c))', LSTM),
         "type of c ignored": ("compute if cell_dtype is None else cell_dtype", "compute", LSTM),
         "forget bias on another gate": ('letters.index("f") * H', 'letters.index("g") * H', MEMORY),
         "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
@@ -130,12 +130,18 @@ FAULTS = {
         ),
         "initial carry: always zeros": ("jnp.broadcast_to(a, (*", "jnp.broadcast_to(jnp.zeros_like(a), (*", LEARNED),
     },
-    "wrappers.py": {
-        "select: by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
-        "with_reset: after the step": ("(Stage(None, restart), *stages)", "(*stages, Stage(None, restart))", ROWS),
+    "wrappers/members.py": {
+        "select by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
+    },
+    "wrappers/control.py": {
+        "with_reset: after the step": (
+            "(select(reset, cell.start(params), s), ()),\n        lambda params, s, kept, reset: s,",
+            "(s, ()),\n        lambda params, s, kept, reset: select(reset, cell.start(params), s),",
+            ROWS,
+        ),
         "with_reset: to zeros": (
-            "select(u[1], cell.start(params), s)",
-            "select(u[1], jax.tree.map(jnp.zeros_like, s), s)",
+            "select(reset, cell.start(params), s)",
+            "select(reset, jax.tree.map(jnp.zeros_like, s), s)",
             LEARNED,
         ),
         "with_reset, plain step: to zeros": (
@@ -143,23 +149,12 @@ FAULTS = {
             "select(reset, jax.tree.map(jnp.zeros_like, carry), carry)",
             WRAPPERS,
         ),
-        "with_mask: ignored": ("select(u[1], s.state, s.before)", "s.state", ROWS),
-        "with_mask: inverted": ("select(u[1], s.state, s.before)", "select(~u[1], s.state, s.before)", ROWS),
+        "with_mask: ignored": ("old, mask: select(mask, new, old)", "old, mask: new", ROWS),
+        "with_mask: inverted": ("old, mask: select(mask, new, old)", "old, mask: select(~mask, new, old)", ROWS),
         "with_mask, plain step: ignored": ("return select(mask, new, carry), y", "return new, y", PLAIN),
-        "learned_carry: ignored": (
-            'like(params["initial_carry"], cell.start(params["cell"]))',
-            'cell.start(params["cell"])',
-            LEARNED,
-        ),
-        "learned_carry: not learned": (
-            'like(params["initial_carry"]',
-            'like(jax.lax.stop_gradient(params["initial_carry"])',
-            STARTS,
-        ),
-        "stack: layers start alike": ("jax.random.split(key, len(cells))", "[key] * len(cells)", STARTS),
         "with_mask: a held carry goes through the step": (
-            "_Held(select(u[1], s, cell.start(params)), s)",
-            "_Held(s, s)",
+            "(select(mask, s, cell.start(params)), s)",
+            "(s, s)",
             HELD,
         ),
         "with_mask, plain step: a held carry goes through it": (
@@ -168,22 +163,41 @@ FAULTS = {
             HELD,
         ),
     },
+    "wrappers/learned_carry.py": {
+        "ignored": (
+            'like(params["initial_carry"], cell.start(params["cell"]))',
+            'cell.start(params["cell"])',
+            LEARNED,
+        ),
+        "not learned": (
+            'like(params["initial_carry"]',
+            'like(jax.lax.stop_gradient(params["initial_carry"])',
+            STARTS,
+        ),
+    },
+    "wrappers/stack.py": {
+        "layers start alike": (
+            "zip(layers.items(), jax.random.split(key, len(cells)), strict=True)",
+            "zip(layers.items(), [key] * len(cells), strict=True)",
+            STARTS,
+        ),
+    },
     "unroll.py": {
         "padding reaches the cell": ("xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "pass", ROWS),
-        "y of skipped steps": ("ys = select(valid, ys, jax.tree.map(jnp.zeros_like, ys))", "pass", ROWS),
+        "y of skipped steps": (
+            "return ys if valid is None else select(valid, ys, jax.tree.map(jnp.zeros_like, ys))",
+            "return ys",
+            ROWS,
+        ),
         "rows one step longer": ("< lengths", "<= lengths", ROWS),
         "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
         "mask or lengths": ("there & mask", "there | mask", ROWS),
         "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
         "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
-        "reset one step late": ("with_reset(cell), (xs, reset)", "with_reset(cell), (xs, jnp.roll(reset, 1, 0))", ROWS),
-        "reset one step early": (
-            "with_reset(cell), (xs, reset)",
-            "with_reset(cell), (xs, jnp.roll(reset, -1, 0))",
-            ROWS,
-        ),
-        "reverse ignored": ("_flip(xs) if reverse else xs", "xs", ROWS),
-        "reversed outputs left turned": ("ys = _flip(ys) if reverse else ys", "pass", ROWS),
+        "reset one step late": ("if turned else reset)", "if turned else jnp.roll(reset, 1, 0))", ROWS),
+        "reset one step early": ("if turned else reset)", "if turned else jnp.roll(reset, -1, 0))", ROWS),
+        "reverse ignored": ("_flip(xs) if flip else xs", "xs", ROWS),
+        "reversed outputs left turned": ("ys = _flip(ys) if flip else ys", "pass", ROWS),
         "engine ignored": ("choice(cell)[0] if engine is None else engine", "choice(cell)[0]", ENGINES),
     },
     "streaming.py": {

@@ -122,17 +122,17 @@ OPTIONS = {
     "a Cell of nothing": (
         lambda: jaxrnn.Cell(GRU.init, GRU.start),
         ValueError,
-        "Cell: expected either drive and stages, or plain_step",
+        "Cell: expected either drive and stages, or plain_step, or sequence",
     ),
     "a Cell of both": (
         lambda: jaxrnn.Cell(GRU.init, GRU.start, drive=GRU.drive, stages=GRU.stages, plain_step=BARE.plain_step),
         ValueError,
-        "Cell: expected either drive and stages, or plain_step",
+        "Cell: expected either drive and stages, or plain_step, or sequence",
     ),
     "a Cell with stages and no drive": (
         lambda: jaxrnn.Cell(GRU.init, GRU.start, stages=GRU.stages),
         ValueError,
-        "Cell: expected either drive and stages, or plain_step",
+        "Cell: expected either drive and stages, or plain_step, or sequence",
     ),
     "outputs of a cell that does not give its input": (
         lambda: BARE.outputs({}),
