@@ -50,6 +50,10 @@ class Options:
     """L, cells one above the other."""
     embedding: int | None = 64
     """E, the size of a symbol's learned vector; None: one-hot."""
+    dropout: float = 0.0
+    """Of what goes into the first layer, from each to the next, and out of the last."""
+    weight_drop: float = 0.0
+    """Of the recurrent kernels (Merity, Keskar and Socher 2017)."""
     batch: int = 32
     """B, streams read side by side."""
     window: int = 64
@@ -89,13 +93,18 @@ def main(options: Options) -> dict:
     where = options.text or "Python's standard library"
     print(f"{where}: {len(numbers):,} {options.symbols} to learn from, {len(held_out):,} held out, V={len(vocabulary)}")
 
-    cell = jaxrnn.stack(*[jaxrnn.CELLS[options.cell](options.hidden)] * options.layers)
+    layer = jaxrnn.CELLS[options.cell](options.hidden)
+    if options.weight_drop:
+        layer = jaxrnn.weight_drop(layer, options.weight_drop)
+    cell = jaxrnn.stack(*[layer] * options.layers, dropout=options.dropout)
+    if options.dropout:
+        cell = jaxrnn.dropout(cell, input=options.dropout, output=options.dropout)
     model = jaxrnn.models.language_model(cell, len(vocabulary), options.embedding)
     streams = data.Streams(numbers, options.batch, options.window)
     losses = train.next_symbol(model)
     rate = optax.warmup_cosine_decay_schedule(0.0, options.rate, min(100, options.steps // 10), options.steps, 1e-5)
     optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.adamw(rate, weight_decay=options.decay))
-    update = train.make_update(losses, optimizer)
+    update = train.make_update(losses, optimizer, key=jax.random.key(options.seed))
     state = train.start(model, jax.random.key(options.seed), optimizer, (options.batch,))
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")

@@ -41,9 +41,7 @@ def burn_in(
 
     def part(first, end, carry, lengths, key):
         cut = jax.tree.map(lambda a: a[first:end], (xs, mask, reset))
-        return unroll(
-            cell, params, carry, cut[0], lengths=lengths, mask=cut[1], reset=cut[2], engine=engine, key=key
-        )
+        return unroll(cell, params, carry, cut[0], lengths=lengths, mask=cut[1], reset=cut[2], engine=engine, key=key)
 
     before = after = None
     if lengths is not None:

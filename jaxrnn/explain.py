@@ -77,7 +77,7 @@ def explain(
         """Visit what `unroll` runs by itself, with one input in place of all."""
         if cell.sequence is None:
             chosen(name or described, cell)
-            return through(None, cell, params, carry, x, None)
+            return through(walk, cell, params, carry, x, None)
         inside = itertools.count()
 
         def member(inner, params, its, x, key, backwards=False):

@@ -30,7 +30,7 @@ def tap(name: str, value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def tapped(*, alone: bool = False, **functions: Callable[[Any], Any]) -> Iterator[None]:
+def tapped(functions: dict[str, Callable[[Any], Any]], *, alone: bool = False) -> Iterator[None]:
     """Within, each value of these names is replaced by the function of it; alone: nobody outside sees any."""
     token = _active.set((*(() if alone else _active.get()), functions))
     try:

@@ -17,8 +17,9 @@ from jaxrnn.cell import Carry, Params
 from jaxrnn.optional import optional
 from jaxrnn.wrappers import select
 
-# (params, carry, window) -> (losses [n, ...], weights [n, ...], carry); the leaves of a window are [n, ...]
-Losses = Callable[[Params, Carry, Any], tuple[jax.Array, jax.Array, Carry]]
+# (params, carry, window) -> (losses [n, ...], weights [n, ...], carry); the leaves of a window are [n, ...].
+# It takes a `key` as well, if it is to be trained with noise.
+Losses = Callable[..., tuple[jax.Array, jax.Array, Carry]]
 
 
 class TrainState(NamedTuple):
@@ -42,9 +43,9 @@ class NotFinite(FloatingPointError):
 def next_symbol(model: Any) -> Losses:
     """The losses of a language model on a `data.Window`, in nats; if its first step is `fresh` the carry restarts."""
 
-    def losses(params, carry, window):
+    def losses(params, carry, window, **options):
         carry = select(window.fresh[0], model.initial_carry(params, window.tokens.shape[1:]), carry)
-        carry, logits = model.apply(params, carry, window.tokens)
+        carry, logits = model.apply(params, carry, window.tokens, **options)
         nats = optax.softmax_cross_entropy_with_integer_labels(logits, window.targets)
         return nats, window.weights, carry
 
@@ -65,20 +66,23 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
 
     k1=None: T, one block. k2=None: k1. With k2 >= T nothing is cut: full BPTT, for every k1. The carry's value always
     crosses from step to step, and from window to window; only the gradient is cut. It never looks back beyond the
-    window it is given.
+    window it is given. A `key` as a fourth argument is handed to `losses`, another for each piece of the window.
     Raises ValueError for k1 < 1, k2 < k1, or a T that is not a multiple of k1.
     Williams and Peng 1990; the two numbers are those of Sutskever 2013, "Training recurrent neural networks", 2.8.6.
     """
     if (k1 is not None and k1 < 1) or (k2 is not None and k2 < (k1 or 1)):
         raise ValueError(f"k1, k2: expected 1 <= k1 <= k2, got k1={k1}, k2={k2}")
 
-    def total(params, carry, window, counted):
+    def seen(params, carry, window, key):
+        return losses(params, carry, window, **({} if key is None else {"key": key}))
+
+    def total(params, carry, window, key, counted):
         """The weighted sum over the last `counted` steps of a window; as aux its weight, and the carry at its end."""
-        each, weights, carry = losses(params, carry, window)
+        each, weights, carry = seen(params, carry, window, key)
         total, weight = weighted(each[-counted:], weights[-counted:])
         return total, (weight, carry)
 
-    def gradient(params, carry, window):
+    def gradient(params, carry, window, key=None):
         T = jax.tree.leaves(window)[0].shape[0]
         block = T if k1 is None else k1
         back = block if k2 is None else k2
@@ -88,24 +92,26 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
             raise ValueError(f"window: expected T to be a multiple of k1={block}, got T={T}")
 
         def part(first, size):
-            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, size), window)
+            own = None if key is None else jax.random.fold_in(key, first)
+            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, size), window), own
 
         # The blocks that end within k2 steps are cut nowhere: one piece of full BPTT.
         whole = min(T, back // block * block)
-        (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, carry, part(0, whole), whole)
+        (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, carry, *part(0, whole), whole)
         if whole == T:
             return (loss, weight, end), grads
 
         # Every later block looks back `back` steps from its end, from a place that moves on by a block.
         first = whole + block - back
-        behind = losses(params, carry, part(0, first))[2]
+        behind = seen(params, carry, *part(0, first))[2]
 
         def later(state, first):
             behind, _, *sums = state
-            window = part(first, back)
-            (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, behind, window, block)
+            (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(
+                params, behind, *part(first, back), block
+            )
             if back > block:
-                behind = losses(params, behind, jax.tree.map(lambda a: a[:block], window))[2]
+                behind = seen(params, behind, *part(first, block))[2]
             else:
                 behind = end
             return (behind, end, *jax.tree.map(jnp.add, sums, [loss, weight, grads])), None
@@ -118,17 +124,26 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
 
 
 def make_update(
-    losses: Losses, optimizer: optax.GradientTransformation, *, k1: int | None = None, k2: int | None = None
+    losses: Losses,
+    optimizer: optax.GradientTransformation,
+    *,
+    k1: int | None = None,
+    k2: int | None = None,
+    key: jax.Array | None = None,
 ):
     """`update(state, window) -> (state, {"loss", "gradient_norm", "healthy"})`, jitted, its state donated.
 
     loss is the mean over the window's weights, in the unit of `losses`; gradient_norm is that before `optimizer`, which
     may clip. A step whose loss or norm is not finite changes nothing, and neither does any step after it.
+    key: turns the noise of the model on, its dropout and the like; each step draws its own, the same when it is run
+    again after a resume. None: there is none.
     """
     gradient = truncated_bptt(losses, k1, k2)
 
     def update(state: TrainState, window: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        (total, weight, carry), grads = gradient(state.params, state.carry, window)
+        (total, weight, carry), grads = gradient(
+            state.params, state.carry, window, None if key is None else jax.random.fold_in(key, state.step)
+        )
         weight = jnp.maximum(weight, jnp.finfo(total.dtype).tiny)
         grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
         loss, norm = total / weight, optax.tree.norm(grads)

@@ -66,11 +66,11 @@ def unroll(
         # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
         xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
 
-    def run(cell, params, carry, xs, key, turned=False):
+    def run(turned, cell, params, carry, xs, key):
         if cell.sequence is not None:
 
             def member(*args, backwards=False):
-                return run(*args, turned != backwards)
+                return run(turned != backwards, *args)
 
             return cell.sequence(member, params, carry, xs, key)
         if valid is not None:
@@ -85,7 +85,7 @@ def unroll(
     def blank(ys):
         return ys if valid is None else select(valid, ys, jax.tree.map(jnp.zeros_like, ys))
 
-    carry, ys = run(cell, params, carry, xs, key)
+    carry, ys = run(False, cell, params, carry, xs, key)
     return carry, ys if cell.sequence is None else blank(ys)
 
 

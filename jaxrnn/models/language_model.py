@@ -13,6 +13,7 @@ import optax
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
 from jaxrnn.record import Record, factory
+from jaxrnn.regularizers import embedding_dropout
 from jaxrnn.unroll import inside, unroll
 
 
@@ -24,6 +25,7 @@ class LanguageModel(Record):
     vocabulary_size: int
     embedding_size: int | None
     tied: bool
+    embedding_dropout: float = 0.0
 
     def init(self, key: jax.Array) -> Params:
         """Parameters: "cell", "bias" [V], and "embedding" [V, E], "readout" [H, V] where the model has them."""
@@ -49,28 +51,39 @@ class LanguageModel(Record):
         """The carry that every sequence begins with."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
-    def _inputs(self, params, tokens, valid: Any = True):
+    def _inputs(self, params, tokens, valid: Any = True, key: Any = None):
         checks.tokens(tokens, self.vocabulary_size, "tokens", valid=valid)
         tokens = jnp.where(valid, tokens, 0)
         if self.embedding_size is not None:
-            return params["embedding"][tokens]
+            return embedding_dropout(key, params["embedding"], self.embedding_dropout)[tokens]
         return jax.nn.one_hot(tokens, self.vocabulary_size, dtype=params["bias"].dtype)
 
-    def _logits(self, params, y):
+    def readout(self, params: Params, y: jax.Array) -> jax.Array:
+        """The cell's y [..., H] -> logits [..., V]."""
         readout = params["embedding"].T if self.tied else params["readout"]
         logits = product(y, readout, y.dtype)  # in float32 for a narrower y
         return logits + params["bias"].astype(logits.dtype)
 
+    def outputs(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, Any]:
+        """tokens [T, ...] int -> (carry, the cell's ys [T, ..., H]): `apply` without `readout`, for terms on ys."""
+        key = options.get("key")
+        if key is not None:
+            key, options["key"] = jax.random.split(key)
+        xs = self._inputs(params, tokens, _valid(tokens, options), key)
+        return unroll(self.cell, params["cell"], carry, xs, **options)
+
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
-        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`."""
-        xs = self._inputs(params, tokens, _valid(tokens, options))
-        carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
-        return carry, self._logits(params, ys)
+        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`.
+
+        With a `key` among them the model has its noise: the embedding's dropout and all that is in the cell.
+        """
+        carry, ys = self.outputs(params, carry, tokens, **options)
+        return carry, self.readout(params, ys)
 
     def step(self, params: Params, carry: Carry, token: jax.Array) -> tuple[Carry, jax.Array]:
         """token [...] int -> (carry, logits [..., V] of the next symbol), for generation."""
         carry, y = self.cell.step(params["cell"], carry, self._inputs(params, token))
-        return carry, self._logits(params, y)
+        return carry, self.readout(params, y)
 
     def loss(
         self,
@@ -117,13 +130,20 @@ def _valid(tokens, options):
 
 @factory
 def language_model(
-    cell: Cell, vocabulary_size: int, embedding_size: int | None = None, *, tied: bool = False
+    cell: Cell,
+    vocabulary_size: int,
+    embedding_size: int | None = None,
+    *,
+    tied: bool = False,
+    embedding_dropout: float = 0.0,
 ) -> LanguageModel:
     """A recurrent language model: p(symbol | all before) = softmax(y readout + bias), y from `cell` over the symbols.
 
     cell: any cell, or a stack of them. vocabulary_size: V symbols, numbered from 0.
     embedding_size: symbols come in as learned vectors of this size E; None: as one-hot vectors of size V.
     tied: the readout is the embedding transposed (Press and Wolf 2017, arXiv 1608.05859), which needs E = H.
+    embedding_dropout: the part of the vocabulary whose vectors are 0 in a call with a key: see
+        `jaxrnn.regularizers.embedding_dropout`. Other dropout is of the cell: `dropout(stack(...), input=, output=)`.
     Raises TypeError or ValueError for options that do not fit. Mikolov et al. 2010, "Recurrent neural network based
     language model".
     """
@@ -132,6 +152,7 @@ def language_model(
     checks.positive(vocabulary_size, "vocabulary_size")
     if embedding_size is not None:
         checks.positive(embedding_size, "embedding_size")
-    elif tied:
-        raise ValueError("embedding_size: expected a size with tied=True, got None: one-hot inputs have no embedding")
-    return LanguageModel(cell, vocabulary_size, embedding_size, tied)
+    elif tied or embedding_dropout:
+        option = "tied=True" if tied else "embedding_dropout"
+        raise ValueError(f"embedding_size: expected a size with {option}, got None: one-hot inputs have no embedding")
+    return LanguageModel(cell, vocabulary_size, embedding_size, tied, embedding_dropout)

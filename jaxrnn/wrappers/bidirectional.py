@@ -23,9 +23,9 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
 
         y_t = merge(forward's y_t, backward's y_t)
 
-    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y stand at the positions of the inputs.
-    Params and carry: {"forward": ..., "backward": ...}; the carry that comes back is forward's after the last valid
-    step and backward's after the first. With `lengths` each row's backward starts at its own last step. A `reset`
+    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y stand at the positions of the
+    inputs. Params and carry: {"forward": ..., "backward": ...}; the carry that comes back is forward's after the last
+    valid step and backward's after the first. With `lengths` each row's backward starts at its own last step. A `reset`
     parts a row for both: backward restarts when it leaves a segment at its first step.
 
     It needs the whole sequence: `unroll` takes it, `step` refuses. Each direction is run by the engine that it would be

@@ -20,7 +20,7 @@ def _bound(value, argument="bound"):
 
 @factory
 def clip_carry(cell: Cell, bound: float) -> Cell:
-    """The same cell with its carry, every field of it, kept within ±bound after each step; y is made of the clipped one.
+    """The same cell with every field of its carry kept within ±bound after each step; y is made of the clipped one.
 
     Where it is clipped the gradient stops. Keeps the three parts; around a composition it is around each member. For
     the clip of an LSTM's c alone, before h is made of it, see `lstm(cell_clip=...)`.
@@ -76,7 +76,7 @@ def cut_gradient(cell: Cell) -> Cell:
 
 def _on_operands(cell, f):
     """The cell with a function on what its recurrent products read."""
-    stages = tuple(tapped_stage(stage, operand=f) if stage.recurrent else stage for stage in cell.stages)
+    stages = tuple(tapped_stage(stage, {"operand": f}) if stage.recurrent else stage for stage in cell.stages)
     return dataclasses.replace(cell, stages=stages)
 
 

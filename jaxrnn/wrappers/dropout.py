@@ -20,7 +20,7 @@ def dropout(cell: Cell, *, input: float = 0.0, output: float = 0.0, per: str = "
 
     with m [..., D] and m' [..., H] of 0 and 1, 0 with probability `input`, `output`: for every element of every row
     drawn anew at each step (per="step") or once for all steps of a call (per="sequence"). The carry is untouched. Masks
-    are drawn before the loop and used outside it, so no engine sees them. Without a key, and in `step`: the cell itself.
+    are drawn before the loop and used outside it, so no engine sees them. Without a key, and in `step`: the cell alone.
     Raises ValueError for a rate outside 0 <= rate < 1.
     """
     rate(input, "input")
@@ -41,7 +41,7 @@ def dropout(cell: Cell, *, input: float = 0.0, output: float = 0.0, per: str = "
 def variational_dropout(cell: Cell, *, input: float = 0.0, recurrent: float = 0.0, output: float = 0.0) -> Cell:
     """The same cell, in training with masks that stay the same for all steps of a sequence, where `unroll` has a key.
 
-        x_t <- m x_t / (1 - input),   h_{t-1} <- m' h_{t-1} / (1 - recurrent) in products,   y_t <- m'' y_t / (1 - output)
+        x_t <- m x_t / (1 - input),   y_t <- m' y_t / (1 - output),   h_{t-1} <- m'' h_{t-1} / (1 - recurrent)
 
     with masks of 0 and 1, one for each row of the call, each element 0 with the probability given. The recurrent one is
     on what the recurrent products read, not on the carry itself: see `recurrent_dropout`, which this is with

@@ -30,9 +30,7 @@ def residual(cell: Cell) -> Cell:
 
 
 @factory
-def highway(
-    cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = initializers.glorot_uniform()
-) -> Cell:
+def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = initializers.glorot_uniform()) -> Cell:
     """The cell with a gate between its y and its input, of one size: x [..., D], D = H.
 
         t = sigmoid(x kernel + bias),    y <- t y + (1 - t) x

@@ -33,7 +33,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
     if isinstance(cell, Cell) and not cell.has_parts and cell.sequence is not None:
         raise TypeError(f"layer_norm: expected one cell, got {cell!r}; wrap each of its members")
     in_parts(cell, "layer_norm")
-    drive = cell.drive
+    drive, within_cell = cell.drive, cell.sequence
     assert drive is not None
 
     def normed(params, a, gain):
@@ -68,18 +68,18 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         def into(name):
             return lambda a: found[name].append(a) or a
 
-        with tapped(product=into("input")):
+        with tapped({"product": into("input")}):
             u = drive(params, x)
         state = cell.start(params)
         for stage in cell.stages:
-            with tapped(**({"product": into("recurrent")} if stage.recurrent else {})):
+            with tapped({"product": into("recurrent")} if stage.recurrent else {}):
                 v = None if stage.recur is None else stage.recur(params, state)
-            with tapped(cell=into("cell")):
+            with tapped({"cell": into("cell")}):
                 state = stage.update(params, state, u, v)
         return found
 
     def normed_drive(params, x):
-        with tapped(product=lambda a: normed(params, a, params["input_gain"])):
+        with tapped({"product": lambda a: normed(params, a, params["input_gain"])}):
             return drive(params["cell"], x)
 
     def normed_cell(params):
@@ -93,16 +93,16 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
 
         def recur(params, s):
             found: list[Any] = []
-            with tapped(product=lambda a: found.append(a) or a):
+            with tapped({"product": lambda a: found.append(a) or a}):
                 stage.recur(params["cell"], s)
             return found[0]
 
         def update(params, s, u, v):
             if place is not None:  # what `recur` makes of the product: a bias may come after it
                 gain = params["recurrent_gain"][place]
-                with tapped(alone=True, product=lambda _: normed(params, v, gain)):
+                with tapped({"product": lambda _: normed(params, v, gain)}, alone=True):
                     v = stage.recur(params["cell"], s)
-            with tapped(**normed_cell(params)):
+            with tapped(normed_cell(params)):
                 return stage.update(params["cell"], s, u, v)
 
         if stage.recur is None or place is None:
@@ -114,11 +114,13 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
 
     def sequence(run, params, carry, xs, key):
         """A cell with noise has it within: what it runs in its place is normalised in turn."""
+        assert within_cell is not None
 
         def member(inner, params_, *args, **direction):
-            return run(layer_norm(inner, per_gate=per_gate, epsilon=epsilon), {**params, "cell": params_}, *args, **direction)
+            made = layer_norm(inner, per_gate=per_gate, epsilon=epsilon)
+            return run(made, {**params, "cell": params_}, *args, **direction)
 
-        return cell.sequence(member, params["cell"], carry, xs, key)
+        return within_cell(member, params["cell"], carry, xs, key)
 
     return Cell(
         init,

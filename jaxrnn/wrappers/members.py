@@ -23,18 +23,18 @@ class Held(NamedTuple):
 
 
 def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
-    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each cell that is not a composition itself."""
+    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each cell that is no composition itself."""
 
-    def visit(run, cell, params, carry, xs, key, turned):
+    def visit(run, turned, cell, params, carry, xs, key):
         if cell.sequence is None:
             return act(functools.partial(run, backwards=turned), cell, params, carry, xs, key)
 
         def member(*args, backwards=False):
-            return visit(run, *args, turned != backwards)
+            return visit(run, turned != backwards, *args)
 
         return cell.sequence(member, params, carry, xs, key)
 
-    return lambda run, params, carry, xs, key: visit(run, cell, params, carry, xs, key, False)
+    return lambda run, *args: visit(run, False, cell, *args)
 
 
 def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:
@@ -49,7 +49,7 @@ def in_parts(cell: Cell, wrapper: str) -> None:
         raise TypeError(f"{wrapper}: expected a Cell, such as jaxrnn.lstm(256), got {cell!r}")
     if not cell.has_parts:
         raise TypeError(
-            f"{wrapper}: expected a cell in three parts (drive, stages, output), whose state it can reach within a step, "
+            f"{wrapper}: expected a cell in three parts (drive, stages, output), to reach its state within a step, "
             f"got {cell!r}, a plain step"
         )
 
@@ -93,11 +93,11 @@ def around(
 
     def held(k, stage):
         def recur(params, s):
-            with tapped(**taps(s.kept, k, True) if taps else {}):
+            with tapped(taps(s.kept, k, True) if taps else {}):
                 return stage.recur(params, s.state)
 
         def update(params, s, u, v):
-            with tapped(**taps(s.kept, k, False) if taps else {}):
+            with tapped(taps(s.kept, k, False) if taps else {}):
                 return Held(stage.update(params, s.state, inner_u(u), v), s.kept)
 
         return Stage(None if stage.recur is None else params_(recur), params_(update), stage.recurrent)
@@ -113,12 +113,12 @@ def around(
     )
 
 
-def tapped_stage(stage: Stage, **functions: Callable[[Any], Any]) -> Stage:
+def tapped_stage(stage: Stage, functions: dict[str, Callable[[Any], Any]]) -> Stage:
     """The stage with these functions on the values it taps."""
 
     def under(f):
         def g(*args):
-            with tapped(**functions):
+            with tapped(functions):
                 return f(*args)
 
         return g

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell
+from jaxrnn.record import wide
 
 
 def rate(value: Any, argument: str) -> None:
@@ -29,10 +29,11 @@ def kept(key: Any, shape: tuple[int, ...], rate: float) -> jax.Array:
 
 def dropped(mask: jax.Array, value: jax.Array, rate: float) -> jax.Array:
     """value / (1 - rate) where the mask is True, else 0: what is expected is the value."""
-    return jnp.where(mask, value / (1 - rate), 0).astype(value.dtype)
+    scaled = value.astype(wide(value.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to a half type
+    return jnp.where(mask, scaled, 0).astype(value.dtype)
 
 
-def drop(key: Any, xs: Any, rate: float, per: Literal["step", "sequence"] = "step") -> Any:
+def drop(key: Any, xs: Any, rate: float, per: str = "step") -> Any:
     """Dropout on the real leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
     if rate == 0:
         return xs

@@ -28,9 +28,9 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         pointwise, is whole. Each product of a step has its own mask (in a GRU that resets before the product: one for
         the gates', one for that of r h); an LSTM's projection, which leads to no other step, has none.
 
-    m [..., H] of 0 and 1, 0 with probability `rate`, for every row drawn anew at each step (per="step"), or once for all
-    steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a composition it
-    is around each member. Without a key, and in `step`: the cell itself.
+    m [..., H] of 0 and 1, 0 with probability `rate`, for every row drawn anew at each step (per="step"), or once for
+    all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a composition
+    it is around each member. Without a key, and in `step`: the cell itself.
     Raises ValueError for a rate outside 0 <= rate < 1 and for other words; when traced, TypeError for a cell that is
     not in three parts, ValueError for one that has nothing of the kind to drop.
     """
@@ -47,8 +47,8 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         sites = _sites(leaf, TAPS[on], params, carry, jax.tree.map(lambda a: a[0], xs))
         shapes, tree = jax.tree.flatten(sites)
         if not shapes:
-            cure = "only cells with gates have one; on='carry'" if on == "candidate" else "jaxrnn.cell.product makes one"
-            raise ValueError(f"recurrent_dropout: expected a cell with a {TAPS[on]} to drop, got {leaf!r}; {cure}")
+            cure = "cells with gates have one" if on == "candidate" else "products made by jaxrnn.cell.product have one"
+            raise ValueError(f"recurrent_dropout: expected a cell with a {TAPS[on]} to drop ({cure}), got {leaf!r}")
         time = jax.tree.leaves(xs)[0].shape[0]
         lead = (time,) if per == "step" else ()
         keys = jax.random.split(own, len(shapes))
@@ -73,7 +73,7 @@ def _sites(leaf, name, params, carry, x):
 
         def recorded(f: Callable, *args: Any):
             found: list[Any] = []
-            with tapped(**{name: lambda value: found.append(value) or value}):
+            with tapped({name: lambda value: found.append(value) or value}):
                 return f(*args), found
 
         for stage in leaf.stages:

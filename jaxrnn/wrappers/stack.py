@@ -85,6 +85,7 @@ def deep_transition(*cells: Cell) -> Cell:
     if not cells or any(not isinstance(cell, Cell) or not cell.has_parts or cell.sequence for cell in cells):
         raise TypeError(f"deep_transition: expected one or more cells in three parts, without noise, got {cells!r}")
     names = [f"cell_{k}" for k in range(len(cells))]
+    drives: list[Any] = [cell.drive for cell in cells]
 
     def init(key, input_size):
         keys = jax.random.split(key, len(cells))
@@ -99,7 +100,7 @@ def deep_transition(*cells: Cell) -> Cell:
 
     def drive(params, x):
         nothing = x[..., :0]
-        return [cell.drive(params[n], nothing if k else x) for k, (n, cell) in enumerate(zip(names, cells, strict=True))]
+        return [f(params[name], nothing if k else x) for k, (name, f) in enumerate(zip(names, drives, strict=True))]
 
     def of(k, stage):
         def update(params, s, u, v):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
 
         return {"cell": jax.tree_util.tree_map_with_path(one, params["cell"])}
 
-    def on_made(f):
+    def on_made(f: Any) -> Any:
         f = within(f)
         return None if f is None else lambda params, *args: f(made(params), *args)
 
