@@ -2,7 +2,20 @@
 
 import importlib
 
-from jaxrnn import cells, data, decode, engines, initializers, interop, models, train, wrappers
+from jaxrnn import (
+    cells,
+    constraints,
+    data,
+    decode,
+    engines,
+    initializers,
+    interop,
+    loss_scale,
+    models,
+    regularizers,
+    train,
+    wrappers,
+)
 from jaxrnn.burn_in import burn_in
 from jaxrnn.cell import Cell, Stage
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
@@ -19,6 +32,7 @@ __all__ = [
     "Stage",
     "burn_in",
     "cells",
+    "constraints",
     "data",
     "decode",
     "engines",
@@ -27,7 +41,9 @@ __all__ = [
     "from_config",
     "initializers",
     "interop",
+    "loss_scale",
     "models",
+    "regularizers",
     "streaming",
     "to_config",
     "train",

@@ -22,8 +22,9 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # From low to high: a module imports from those before it, and from itself.
 # fmt: off
 FLOORS = [
-    "optional", "record", "checks", "cell", "initializers", "cells", "wrappers", "engines", "unroll", "streaming",
-    "explain", "models", "interop", "data", "decode", "config", "checkpoint", "train", "face", "linen", "nnx",
+    "optional", "record", "checks", "taps", "cell", "initializers", "regularizers", "constraints", "loss_scale",
+    "cells", "wrappers", "engines", "unroll", "burn_in", "streaming", "explain", "models", "interop", "data", "decode",
+    "config", "checkpoint", "train", "face", "linen", "nnx",
 ]
 # fmt: on
 FLOOR = {name: height for height, name in enumerate(FLOORS)}
