@@ -2,7 +2,8 @@
 
 Every contender computes the same loss, a sum over the steps of all sequences, and the gradient for the parameters. What
 is padded is run in two ways: with `lengths`, and without, where only the loss passes over the padding (enough for ys,
-as nothing follows it); what is packed likewise. Buckets are as many programs as they have shapes, called in turn.
+as nothing follows it); what is packed likewise. Batches, in the order they come or of similar lengths (bucketed), are
+as many programs as they have shapes, called in turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import jaxrnn
 from benchmarks.protocol import Contender, Report, ahead, compiled, geometric_mean, interleaved, setting
 from jaxrnn import ragged
 
-PADDED, PLAIN, BUCKETS = "padded", "padded, loss masked", "bucketed"
+PADDED, PLAIN, BATCHES, BUCKETS = "padded", "padded, loss masked", "padded in batches", "bucketed"
 PACKED, PACKED_PLAIN = "packed", "packed, loss masked"
 
 
@@ -54,10 +55,6 @@ def contenders(cell, params, sequences, batch_size, multiple) -> dict[str, tuple
     xs, lengths = ragged.pad(sequences)
     mask = np.arange(len(xs))[:, None] < lengths
     p = ragged.pack(sequences)
-    batches = [
-        ragged.pad([sequences[i] for i in indices], length)
-        for indices, length in ragged.buckets(lengths, batch_size, multiple=multiple)
-    ]
     given = {
         PADDED: (xs, mask, dict(lengths=lengths)),
         PLAIN: (xs, mask, {}),
@@ -65,7 +62,13 @@ def contenders(cell, params, sequences, batch_size, multiple) -> dict[str, tuple
         PACKED_PLAIN: (p.xs, p.mask, dict(reset=p.reset)),
     }
     made = {name: (compiled(run, *jax.device_put((params, *each))), each[1].size) for name, each in given.items()}
-    made[BUCKETS] = side_by_side(cell, params, batches)
+    as_they_come = np.split(np.arange(len(lengths)), range(batch_size, len(lengths), batch_size))
+    buckets = ragged.buckets(lengths, batch_size, multiple=multiple)
+    for n, batches in {
+        BATCHES: [ragged.pad([sequences[i] for i in each], multiple=multiple) for each in as_they_come],
+        BUCKETS: [ragged.pad([sequences[i] for i in b.indices], b.length) for b in buckets],
+    }.items():
+        made[n] = side_by_side(cell, params, batches)
     values = {name: float(jax.tree.leaves(each.call())[0]) for name, (each, _) in made.items()}
     assert np.allclose(list(values.values()), values[PADDED], rtol=1e-3), values  # all of them compute one loss
     return made
@@ -82,12 +85,12 @@ def table(
 ) -> Report:
     """Thousands of steps of sequences in a second, of a gradient over all of them; D = H, float32.
 
-    seconds: how long each problem is timed. means: of the geometric distributions. batch, multiple: of the buckets.
+    seconds: how long each problem is timed. means: of the geometric distributions. batch, multiple: of the batches.
     """
-    facts = setting() | {"N": str(sequences), "D = H": str(hidden), "type": "float32", "buckets of": str(batch)}
-    facts["bucket lengths"] = f"multiples of {multiple}"
+    facts = setting() | {"N": str(sequences), "D = H": str(hidden), "type": "float32"}
+    facts["batches"] = f"{batch} sequences, lengths multiples of {multiple}"
     columns = ["cell", "mean T", "contender", "steps computed", "wasted", "ms", "median ms", "thousand steps/s"]
-    report = Report(facts, [*columns, "of padded", "of padded, masked", "temporary MB", "compile s"])
+    report = Report(facts, [*columns, f"of {PADDED}", f"of {BATCHES}", "temporary MB", "compile s"])
     for name in cells:
         cell = jaxrnn.CELLS[name](hidden)
         params = cell.init(jax.random.key(0), hidden)
@@ -101,16 +104,15 @@ def table(
                 row = {"cell": name, "mean T": mean, "contender": n, "steps computed": computed}
                 row |= {"ms": took[n].minimum, "median ms": took[n].median, "wasted": 1 - lengths.sum() / computed}
                 row |= {"thousand steps/s": float(lengths.sum() / took[n].minimum)}
-                row |= {"of padded": took[PADDED].minimum / took[n].minimum}
-                row |= {"of padded, masked": took[PLAIN].minimum / took[n].minimum}
-                row |= {"of padded, median": took[PADDED].median / took[n].median}
-                row |= {"of bucketed": took[BUCKETS].minimum / took[n].minimum}
+                row |= {f"of {other}": took[other].minimum / took[n].minimum for other in made}
+                row |= {f"of {other}, median": took[other].median / took[n].median for other in made}
                 report.add(row | {"temporary MB": each.temporary_mb, "compile s": each.compile_s})
-    for a, column, b in [
-        (PACKED, "of padded", PADDED),
-        (PACKED_PLAIN, "of padded, masked", PLAIN),
-        (PACKED, "of bucketed", BUCKETS),
-    ]:
-        ratio = geometric_mean(row[column] for row in report.rows if row["contender"] == a)
-        report.note(f"{a} against {b}: {ratio:.2f} times the steps per second, geometric mean.")
+    for ours, others in {PACKED: (PADDED, PLAIN, BATCHES, BUCKETS), PACKED_PLAIN: (PLAIN,)}.items():
+        for other in others:
+            rows = [row for row in report.rows if row["contender"] == ours]
+            least, middle = (geometric_mean(row[f"of {other}{of}"] for row in rows) for of in ("", ", median"))
+            report.note(
+                f"{ours} against {other}: {least:.2f} times the steps per second by minima, {middle:.2f} by medians, "
+                "geometric means."
+            )
     return report
