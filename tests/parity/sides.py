@@ -43,20 +43,20 @@ def with_gradients(run: Callable) -> Callable:
 
 
 def assert_same(
-    rng: np.random.Generator, ours: Callable, theirs: Callable, weights: Any, carry: Any, dtype: str
+    rng: np.random.Generator, ours: Callable, theirs: Callable, weights: Any, carry: Any, dtype: str, layers: int = 1
 ) -> None:
     """`ours`, (weights, carry, xs) -> (carry, ys), and `theirs`, with_gradients, agree in values and in all gradients.
 
-    `weights` and `carry` give the shapes. The tolerance counts T steps for the values, and T more, on the way back, for
-    the gradients.
+    `weights` and `carry` give the shapes. The tolerance counts T steps a layer for the values, and as many more, on the
+    way back, for the gradients.
     """
     weights, carry = draw(rng, weights, dtype), draw(rng, carry, dtype)
     xs = draw(rng, np.empty((T, B, D)), dtype, scale=1.0)
     cotangents = draw(rng, jax.eval_shape(ours, weights, carry, xs), dtype)
     actual, actual_gradients = with_gradients(ours)(weights, carry, xs, cotangents)
     expected, expected_gradients = theirs(weights, carry, xs, cotangents)
-    assert_close(actual, expected, tolerance(dtype, T))
-    assert_close(actual_gradients, expected_gradients, tolerance(dtype, 2 * T))
+    assert_close(actual, expected, tolerance(dtype, layers * T))
+    assert_close(actual_gradients, expected_gradients, tolerance(dtype, 2 * layers * T))
     for path, gradient in jax.tree_util.tree_leaves_with_path(expected_gradients):
         assert np.abs(gradient).max() > 0, f"{jax.tree_util.keystr(path)} takes no part: nothing was compared"
 

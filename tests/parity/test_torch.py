@@ -1,7 +1,7 @@
 """Parity with PyTorch.
 
 Weights are [G·H, D], used as W x, with two biases. LSTM gates are i, f, g, o; GRU gates r, z, n, with b_hn inside the
-reset. Also packed rows, both directions, two layers.
+reset. Also packed rows, both directions, layers.
 """
 
 import jax
@@ -77,8 +77,8 @@ def side(module, lengths=None):
     return with_gradients
 
 
-def check(ours, module, carry, rng, dtype, lengths=None):
-    assert_same(rng, ours, side(module, lengths), dict(module.named_parameters()), carry, dtype)
+def check(ours, module, carry, rng, dtype, lengths=None, layers=1):
+    assert_same(rng, ours, side(module, lengths), dict(module.named_parameters()), carry, dtype, layers)
 
 
 @both_dtypes
@@ -107,15 +107,35 @@ def test_both_directions(name, lengths, rng):
     check(ours, make(D, H, bidirectional=True, **options), [carry, carry], rng, "float64", lengths)
 
 
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
-def test_two_layers(lengths, rng):
-    stack = jaxrnn.stack(jaxrnn.lstm(H), jaxrnn.lstm(H))
+def check_layers(name, layers, both, lengths, rng):
+    """torch's weights and carries come as l0, l0_reverse, l1, l1_reverse and so on."""
+    make, options, cell, params, carry = PAIRS[name]
+    layer, sides = (jaxrnn.bidirectional(cell, cell), ["", "_reverse"]) if both else (cell, [""])
+    stack = jaxrnn.stack(*[layer] * layers)
+
+    def by_layer(values):
+        values = [values[n : n + len(sides)] for n in range(0, len(values), len(sides))]
+        ours = [dict(zip(("forward", "backward"), v, strict=True)) if both else v[0] for v in values]
+        return {f"layer_{n}": v for n, v in enumerate(ours)}
 
     def ours(weights, carry, xs):
-        params = {f"layer_{n}": one_bias(weights, f"l{n}") for n in range(2)}
-        carry = {f"layer_{n}": carry[n] for n in range(2)}
-        last, ys = jaxrnn.unroll(stack, params, carry, xs, lengths=lengths)
-        return [last["layer_0"], last["layer_1"]], ys
+        made = by_layer([params(weights, f"l{n}{side}") for n in range(layers) for side in sides])
+        last, ys = jaxrnn.unroll(stack, made, by_layer(carry), xs, lengths=lengths)
+        last = [last[f"layer_{n}"] for n in range(layers)]
+        return [c for pair in last for c in (pair["forward"], pair["backward"])] if both else last, ys
 
-    carry = LSTMCarry(row, row)
-    check(ours, torch.nn.LSTM(D, H, num_layers=2), [carry, carry], rng, "float64", lengths)
+    module = make(D, H, num_layers=layers, bidirectional=both, **options)
+    check(ours, module, [carry] * layers * len(sides), rng, "float64", lengths, layers)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_layers_in_both_directions(name, rng):
+    """num_layers=2, bidirectional=True, packed rows: every carry, and gradients to every weight."""
+    check_layers(name, 2, True, LENGTHS, rng)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+@pytest.mark.parametrize(("layers", "both"), [(1, True), (3, False), (3, True)], ids=["1_both", "3", "3_both"])
+@pytest.mark.parametrize("name", ["projected_lstm", "gru"])
+def test_layers(name, layers, both, lengths, rng):
+    check_layers(name, layers, both, lengths, rng)
