@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support import assert_close, noisy_params, normal_like
+from support import noisy_params, normal_like
 from wrong import refuses
 
 import jaxrnn
@@ -78,34 +78,38 @@ def train(loss, params, optimizer, scale, steps, every=2000):
 
 
 def trained_in_float32(key, weight, rate, steps):
-    """By jax.grad and a loop of plain gradient descent."""
+    """By jax.grad and a loop of plain gradient descent; and a tolerance for the same in float16.
+
+    Each gradient may be off by 4 eps for each step of the sequence (as `tolerance` has it) of its largest entry; over
+    updates these add up at worst, to that part of the way that the params went.
+    """
     loss, params = task(key, "float32", weight)
-    step = jax.jit(lambda p: jax.tree.map(lambda a, g: a - rate * g, p, jax.grad(loss)(p)))
+    gradient, way = jax.jit(jax.grad(loss)), 0.0
     for _ in range(steps):
-        params = step(params)
-    return params
+        grads = gradient(params)
+        way += rate * max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads))
+        params = jax.tree.map(lambda a, g: a - rate * g, params, grads)
+    return params, 4 * T * float(jnp.finfo("float16").eps) * way
 
 
-def half_tolerance(steps):
-    """4 eps of float16 a step of the sequence, as `tolerance` has it, for each update: those add up at worst."""
-    return 4 * T * float(jnp.finfo("float16").eps) * steps
+def furthest(a, b):
+    return max(float(jnp.abs(x - y).max()) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True))
 
 
 def test_without_it_float16_learns_nothing(key):
-    """A loss of 2^-20 of its size, as of few among many symbols: gradients are 0, and with it as float32's."""
-    weight, steps = 2.0**-20, 20
+    """A loss of 2^-22 of its size, as of few among many symbols: gradients are 0, and with it as float32's."""
+    weight, steps = 2.0**-22, 20
     rate = 0.5 / weight
     loss, params = task(key, "float16", weight)
     optimizer = optax.apply_if_finite(optax.sgd(rate), loss_scale.ALWAYS)
-    expected = trained_in_float32(key, weight, rate, steps)
-    largest = max(float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (expected, params)), strict=True))
-    assert largest > 4 * half_tolerance(steps) / 3, "too little was learned for the comparison to say anything"
+    expected, tol = trained_in_float32(key, weight, rate, steps)
+    assert furthest(expected, params) > 10 * tol, "too little was learned for the comparison to say anything"
 
     jax.tree.map(lambda g: np.testing.assert_array_equal(g, np.zeros_like(g)), jax.grad(loss)(params))
-    values, trained, scales, skipped = train(loss, params, optimizer, loss_scale.start(2.0**15), steps)
-    assert (skipped, set(scales.tolist())) == (0, {2.0**15})
-    assert values[-1] < 0.8 * values[0]
-    assert_close(trained, expected, half_tolerance(steps))
+    values, trained, scales, skipped = train(loss, params, optimizer, loss_scale.start(2.0**17), steps)
+    assert (skipped, set(scales.tolist())) == (0, {2.0**17})
+    assert values[-1] < 0.9 * values[0]
+    assert furthest(trained, expected) <= tol
 
 
 def test_too_large_a_scale_is_found_out(key):
@@ -117,7 +121,8 @@ def test_too_large_a_scale_is_found_out(key):
     assert 0 < skipped < steps / 2
     expected = [2.0 ** (24 - min(n, skipped)) for n in range(1, steps + 1)]
     assert scales.tolist() == expected
-    assert_close(trained, trained_in_float32(key, 1.0, 0.5, steps - skipped), half_tolerance(steps))
+    right, tol = trained_in_float32(key, 1.0, 0.5, steps - skipped)
+    assert furthest(trained, right) <= tol
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
