@@ -30,8 +30,8 @@ class Packed(NamedTuple):
 
     Losses by sequence: `jax.ops.segment_sum(losses.ravel(), p.segment.ravel(), N)` of losses [T, B] gives [N], without
     the tails. Noise that is drawn once for a row, as of variational dropout, is one for all sequences of that row.
-    Of every batch that `pack` makes with the same length and rows, the fields with T and B have one shape,
-    so that a function of these compiles once; a function of all compiles again for another N.
+    Of every batch that `pack` makes with the same length and rows, the fields with T and B have one shape, so that a
+    function of these compiles once; a function of all compiles again for another N.
     """
 
     xs: Any  # leaves [T, B, ...], 0 past the end of a row
@@ -106,6 +106,7 @@ def pack(sequences: Iterable[Any], *, length: int | None = None, rows: int | Non
 
     length: T, and as many rows as are needed. rows: B, and T as short as they are then found to fit, rounded up to a
     `multiple`. Both: this shape, some rows may stay empty. Neither: T is the longest sequence, rounded up likewise.
+    Rows several times as long as the longest sequence waste the least; in shorter ones fewer steps wait for one another.
     Nothing is cut: raises ValueError for a sequence longer than `length`, and for more than `rows` of that length hold.
     The rest as `pad`.
     """
