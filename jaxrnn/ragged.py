@@ -106,7 +106,7 @@ def pack(sequences: Iterable[Any], *, length: int | None = None, rows: int | Non
 
     length: T, and as many rows as are needed. rows: B, and T as short as they are then found to fit, rounded up to a
     `multiple`. Both: this shape, some rows may stay empty. Neither: T is the longest sequence, rounded up likewise.
-    Rows several times as long as the longest sequence waste the least; in shorter ones fewer steps wait for one another.
+    Rows several times as long as the longest sequence waste the least; more and shorter ones take fewer steps in time.
     Nothing is cut: raises ValueError for a sequence longer than `length`, and for more than `rows` of that length hold.
     The rest as `pad`.
     """
