@@ -31,7 +31,7 @@ def lstm(w):
         return jnp.concatenate([i, f, g, o], axis=-1)
 
     kernel, bias = ifgo(w["linear"]["w"]), ifgo(w["linear"]["b"])
-    return {"kernel": kernel[:D], "recurrent_kernel": kernel[D:], "bias": bias.at[H : 2 * H].add(1)}
+    return {"kernel": kernel[:-H], "recurrent_kernel": kernel[-H:], "bias": bias.at[H : 2 * H].add(1)}
 
 
 def gru(w):
