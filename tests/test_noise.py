@@ -1,4 +1,4 @@
-"""Noise as numbers: how often, how independent, with which mean; the engines here take notes, and some compute nothing."""
+"""Noise as numbers: how often, how independent, with which mean."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def masks(cell, key):
     found = []
 
     def engine(cell, params, carry, xs):
-        for a in jax.tree.leaves((params, xs)):
-            found.append(a if a.dtype == bool else a != 0)
+        found.extend(a if a.dtype == bool else a != 0 for a in jax.tree.leaves((params, xs)))
         return carry, jnp.ones((T, B, H))
 
     params = jax.tree.map(lambda a: jnp.ones(a.shape, a.dtype), jax.eval_shape(lambda: cell.init(key, H)))

@@ -1,17 +1,12 @@
-"""Noise in a cell against NumPy loops that apply, by the published formulas, the masks that were drawn.
-
-An engine is any function (cell, params, carry, xs) -> (carry, ys), so one that takes notes sees the masks: an input's in
-the zeros of xs, a recurrent kernel's in those of the params, those within the recurrence as booleans beside either.
-"""
+"""Dropout against NumPy loops that apply, by the published formulas, the masks that were drawn."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import pytest
-import reference
+from observed import multiplier, observed
 from reference import sigmoid
 from support import assert_close, double, leaves_close, problem, tolerance, variant
 
@@ -20,49 +15,6 @@ import jaxrnn
 T, B, H = 6, 8, 5
 TOL = tolerance("float64", T)
 RATE = 0.4
-
-
-class Call(NamedTuple):
-    """What an engine was given, and what it gave."""
-
-    params: Any
-    xs: Any
-    ys: Any
-
-    @property
-    def inputs(self):
-        """The x of each step, without what else stands beside it."""
-        (inputs,) = (a for a in jax.tree.leaves(self.xs) if a.dtype != bool)
-        return np.asarray(inputs)
-
-    @property
-    def masks(self):
-        """Those within the recurrence, in order, each [T, B, ...] also where it is the same for all steps."""
-        masks = [np.asarray(a) for a in jax.tree.leaves((self.params, self.xs)) if a.dtype == bool]
-        assert all(0 < mask.sum() < mask.size for mask in masks), "a mask that does nothing"
-        return [np.broadcast_to(mask, (len(self.inputs), *mask.shape[-2:])) for mask in masks]
-
-
-def observed(cell, params, carry, xs, key, engine=jaxrnn.engines.scan):
-    """((carry, ys), calls of the engine in order)."""
-    calls = []
-
-    def notes(cell, params, carry, xs):
-        carry, ys = engine(cell, params, carry, xs)
-        calls.append(Call(params, xs, ys))
-        return carry, ys
-
-    return jaxrnn.unroll(cell, params, carry, xs, engine=notes, key=key), calls
-
-
-def multiplier(seen, whole, rate=RATE):
-    """What `whole` was multiplied with: 0 or 1 / (1 - rate), both of them there, and nothing else."""
-    seen, whole = np.asarray(seen), np.asarray(whole)
-    m = np.where(seen == 0, 0, 1 / (1 - rate))
-    assert 0 < (m == 0).sum() < m.size
-    assert_close(seen, whole * m, tolerance("float64", 1))
-    return m
-
 
 # A step of each cell with a multiplier on what each recurrent product reads, and one on each candidate.
 
@@ -137,9 +89,9 @@ NOISY = {
     "dropout": lambda cell, rate: jaxrnn.dropout(cell, input=rate, output=rate),
     "dropout_sequence": lambda cell, rate: jaxrnn.dropout(cell, input=rate, output=rate, per="sequence"),
     "variational_dropout": lambda cell, rate: jaxrnn.variational_dropout(cell, input=rate, recurrent=rate, output=rate),
-    "candidate": lambda cell, rate: jaxrnn.recurrent_dropout(cell, rate),
+    "candidate": jaxrnn.recurrent_dropout,
     "carry_sequence": lambda cell, rate: jaxrnn.recurrent_dropout(cell, rate, on="carry", per="sequence"),
-    "weight_drop": lambda cell, rate: jaxrnn.weight_drop(cell, rate),
+    "weight_drop": jaxrnn.weight_drop,
 }
 
 
@@ -184,7 +136,7 @@ def test_dropout(per, key):
     cell = jaxrnn.dropout(variant("lstm"), input=RATE, output=0.3, per=per)
     params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
     (after, ys), (call,) = observed(cell, params, carry, xs, key)
-    m, m_out = multiplier(call.inputs, xs), multiplier(ys, call.ys, 0.3)
+    m, m_out = multiplier(call.inputs, xs, RATE), multiplier(ys, call.ys, 0.3)
     for mask in m, m_out:
         assert (mask == mask[0]).all() == (per == "sequence")
     *state, bare = masked_loop("lstm", params, carry, xs * m)
@@ -209,7 +161,7 @@ def test_weight_drop(name, key):
     cell = jaxrnn.weight_drop(variant(name), RATE)
     params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
     actual, (call,) = observed(cell, params, carry, xs, key)
-    dropped = params["recurrent_kernel"] * multiplier(call.params["recurrent_kernel"], params["recurrent_kernel"])
+    dropped = params["recurrent_kernel"] * multiplier(call.params["recurrent_kernel"], params["recurrent_kernel"], RATE)
     leaves_close(actual, masked_loop(name, {**params, "recurrent_kernel": dropped}, carry, xs), TOL)
 
 
@@ -224,7 +176,7 @@ def test_weight_drop_finds_each_member_of_a_composition(key):
     for layer, call in zip(layers, calls, strict=True):
         own = dict(params[layer])
         for name in "kernel", "recurrent_kernel":
-            masks.append(multiplier(call.params[name], own[name]))
+            masks.append(multiplier(call.params[name], own[name], RATE))
             own[name] *= masks[-1]
         *state, xs = masked_loop("lstm", own, carry[layer], xs)
         leaves_close(after[layer], state, TOL)
@@ -242,80 +194,10 @@ def test_stack_dropout(key):
     masks = []
     for i, name in enumerate(["lstm", "gru", "gated"]):
         if i:
-            masks.append(multiplier(calls[i].inputs, calls[i - 1].ys))
+            masks.append(multiplier(calls[i].inputs, calls[i - 1].ys, RATE))
             assert (masks[-1] != masks[-1][0]).any()
             xs = xs * masks[-1]
         *state, xs = masked_loop(name, params[f"layer_{i}"], carry[f"layer_{i}"], xs)
         leaves_close(after[f"layer_{i}"], state, 3 * TOL)
     assert_close(ys, xs, 3 * TOL)
     assert (masks[0] != masks[1]).any()
-
-
-# Zoneout. The cells have one field, h; or h first and one more.
-
-
-def zoned_loop(name, params, carry, xs, mix):
-    """Leaves [carry..., ys]: after each step of the bare cell, field by field, mix(t, field, old, new)."""
-    s, params, ys = tuple(double(carry)), double(params), []
-    for t, x in enumerate(double(xs)):
-        rows = [reference.STEPS[name](params, tuple(a[b] for a in s), x[b])[0] for b in range(B)]
-        new = [np.stack(fields) for fields in zip(*rows, strict=True)]
-        s = tuple(mix(t, k, old, fresh) for k, (old, fresh) in enumerate(zip(s, new, strict=True)))
-        ys.append(s[0])
-    return [*s, np.stack(ys)]
-
-
-ZONED = [
-    ("lstm", {"h": 0.3}),
-    ("lstm", {"c": 0.4}),
-    ("lstm", {"h": 0.2, "c": 0.5}),
-    ("lem", {"h": 0.3, "c": 0.2}),
-    ("gru", {"h": 0.4}),
-    ("gru_reset_before", {"h": 0.3}),
-]
-
-
-@pytest.mark.parametrize(("name", "rates"), ZONED)
-def test_zoneout_in_training(name, rates, key):
-    """Krueger et al. 2017: h and c apart, each new value made from the whole old state; h' is of the c' not zoned out."""
-    cell = jaxrnn.zoneout(variant(name), **rates)
-    params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
-    actual, (call,) = observed(cell, params, carry, xs, key)
-    assert_close(call.inputs, xs, 0.0)
-    keeps = dict(zip(["hc".index(field) for field in rates], call.masks, strict=True))
-
-    def mix(t, k, old, new):
-        return keeps[k][t] * old + ~keeps[k][t] * new if k in keeps else new
-
-    leaves_close(actual, zoned_loop(name, params, carry, xs, mix), TOL)
-
-
-@pytest.mark.parametrize(("name", "rates"), ZONED)
-def test_zoneout_at_evaluation(name, rates, key):
-    """The expected value, p h_{t-1} + (1 - p) h'_t, as haste; over time and by step."""
-    cell = jaxrnn.zoneout(variant(name), **rates)
-    params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
-
-    def mix(t, k, old, new):
-        p = rates.get("hc"[k], 0)
-        return p * old + (1 - p) * new
-
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs), zoned_loop(name, params, carry, xs, mix), TOL)
-    leaves_close(cell.step(params, carry, xs[0])[0], zoned_loop(name, params, carry, xs[:1], mix)[:-1], TOL)
-
-
-def test_zoneout_around_a_stack(key):
-    """It is around each layer, with masks of its own, and the next layer sees the state zoned out."""
-    cell = jaxrnn.zoneout(jaxrnn.stack(variant("gru"), variant("gru")), h=RATE)
-    params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
-    (after, ys), calls = observed(cell, params, carry, xs, key)
-    masks = [call.masks[0] for call in calls]
-    assert len(masks) == 2 and (masks[0] != masks[1]).any()
-    for layer, keep in zip(("layer_0", "layer_1"), masks, strict=True):
-
-        def mix(t, k, old, new, keep=keep):
-            return np.where(keep[t], old, new)
-
-        *state, xs = zoned_loop("gru", params[layer], carry[layer], xs, mix)
-        leaves_close(after[layer], state, 2 * TOL)
-    assert_close(ys, xs, 2 * TOL)
