@@ -77,3 +77,29 @@ def test_sequence(name, rng, dtype):
 def test_ragged_rows(name, reverse, rng):
     """Rows of length 1 to T: linen's carry of an empty row is that of the whole padded row."""
     check(name, rng, "float64", lengths=LENGTHS, reverse=reverse)
+
+
+MERGES = {"concat": {}, "sum": {"merge_fn": lambda forward, backward: forward + backward}}
+
+
+@pytest.mark.parametrize("merge", MERGES)
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_bidirectional(name, merge, rng):
+    """nn.Bidirectional on ragged rows; the two directions have weights of their own."""
+    peer_cell, cell, params, carry = PAIRS[name]
+    kind, ways = type(carry), ("forward", "backward")
+    rnns = [nn.RNN(peer_cell.clone(param_dtype="float64")) for _ in ways]
+    peer = nn.Bidirectional(*rnns, **MERGES[merge], time_major=True, return_carry=True)
+
+    def theirs(weights, carry, xs):
+        initial = tuple(tuple(carry[way])[::-1] if name == "lstm" else carry[way].h for way in ways)
+        last, ys = peer.apply({"params": weights}, xs, initial_carry=initial, seq_lengths=LENGTHS)
+        last = {way: kind(*(a[::-1] if name == "lstm" else [a])) for way, a in zip(ways, last, strict=True)}
+        return last, zeros_outside(VALID, ys)
+
+    def ours(weights, carry, xs):
+        made = {way: params(weights[f"{way}_rnn"]["cell"]) for way in ways}
+        return jaxrnn.unroll(jaxrnn.bidirectional(cell, cell, merge=merge), made, carry, xs, lengths=LENGTHS)
+
+    variables = jax.eval_shape(peer.init, jax.random.key(0), jax.ShapeDtypeStruct((T, B, D), "float64"))
+    assert_same(rng, ours, with_gradients(theirs), variables["params"], dict.fromkeys(ways, carry), "float64")
