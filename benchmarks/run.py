@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.protocol import records
 
-TABLES = ("peers", "language_model", "streaming", "memory", "scaling", "packing")
+TABLES = ("peers", "language_model", "streaming", "memory", "scaling", "packing", "composition")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -24,7 +24,7 @@ def per_what(value: Any) -> None:
 
 def kept(key: Any, shape: tuple[int, ...], rate: float) -> jax.Array:
     """A mask: True with probability 1 - rate."""
-    return jax.random.bernoulli(key, 1 - rate, shape)
+    return jax.random.bernoulli(key, 1.0 - rate, shape)
 
 
 def dropped(mask: jax.Array, value: jax.Array, rate: float) -> jax.Array:
