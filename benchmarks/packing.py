@@ -75,7 +75,7 @@ def contenders(cell, params, sequences, batch_size, multiple) -> dict[str, tuple
 
 
 def table(
-    seconds: float = 6.0,
+    seconds: float = 10.0,
     cells: tuple[str, ...] = ("gru", "lstm"),
     means: tuple[int, ...] = (20, 50),
     sequences: int = 256,
