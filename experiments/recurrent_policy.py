@@ -1,0 +1,316 @@
+"""Remember the cue: a recurrent policy learns by PPO what the same network without its memory cannot.
+
+    python -m experiments.recurrent_policy                          about a minute on two cores
+    python -m experiments.recurrent_policy --cell gru --delay 50 100 --rollout 128 --steps 4000000
+
+The cue stands at the entrance of a corridor. 20 to 50 steps of noise later, at the junction, the agent must turn to the
+side that the cue named (Bakker 2001). The corridor's length is drawn anew each time, and nothing at the junction
+tells the side: without memory, success is a coin toss.
+
+How a cell is the memory of an agent, in three rules:
+
+    acting     one `cell.step` for each step of the environments, which begin new episodes at different times:
+               `first` [B] is true where x is the first of an episode, and the carry restarts before that step.
+    storing    a rollout keeps the carry it began with (as it was before that restart), and x, first [T, B].
+    learning   `jaxrnn.unroll(cell, params, carry, x, reset=first)` is all of the rollout again: the very logits and
+               values the agent acted on while the params are the same (recurrent experience replay's stored state,
+               Kapturowski et al. 2019). The gradient ends at the rollout's start; what is remembered does not.
+
+Prints one line of JSON; writes to --out: that line with the
+curves (result.json) and the figure (success.png).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxrnn
+from experiments import runs
+from jaxrnn.optional import optional
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    cell: Literal[tuple(jaxrnn.CELLS)] = "lstm"  # type: ignore[valid-type]
+    """The recurrent cell."""
+    hidden: int = 32
+    """H, hidden units."""
+    cues: int = 4
+    """Different cues, and sides to turn to: chance is one of so many."""
+    delay: tuple[int, int] = (20, 50)
+    """The fewest and the most steps between the cue and the junction."""
+    steps: int = 600_000
+    """Steps of the environment that each seed learns from."""
+    seeds: int = 3
+    """Agents of each kind, which differ in everything that is drawn."""
+    environments: int = 64
+    """B, environments side by side."""
+    rollout: int = 64
+    """T, steps of each environment between updates, and those a gradient reaches back at most."""
+    epochs: int = 8
+    """Gradient steps on each rollout."""
+    rate: float = 5e-3
+    """The learning rate of Adam."""
+    norm: float = 0.5
+    """The largest norm of a gradient."""
+    discount: float = 0.95
+    """Of rewards to come, for each step."""
+    trace: float = 0.95
+    """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
+    clip: float = 0.2
+    """How far the probability of an action may move on one rollout (Schulman et al. 2017)."""
+    entropy: float = 0.01
+    """The weight of the policy's entropy in the loss."""
+    out: Path | None = None
+    """The folder to write to. None: a new one in runs/."""
+
+
+class Maze(NamedTuple):
+    """Where one agent stands: the cue of its episode, the length of its corridor, steps since the entrance."""
+
+    cue: Any  # [] int32
+    delay: Any
+    time: Any
+
+
+def enter(options: Options, key: jax.Array) -> Maze:
+    """A new episode."""
+    k1, k2 = jax.random.split(key)
+    shortest, longest = options.delay
+    cue = jax.random.randint(k1, (), 0, options.cues, jnp.int32)
+    return Maze(cue, jax.random.randint(k2, (), shortest, longest + 1, jnp.int32), jnp.int32(0))
+
+
+def look(options: Options, key: jax.Array, maze: Maze) -> jax.Array:
+    """What the agent sees, [D = cues + 2]: the cue (first step only), whether this is the junction, and noise."""
+    cue = jax.nn.one_hot(maze.cue, options.cues, dtype=jnp.float32) * (maze.time == 0)
+    junction = maze.time == maze.delay + 1
+    return jnp.concatenate([cue, junction[None].astype(jnp.float32), jax.random.normal(key, (1,), jnp.float32)])
+
+
+def move(options: Options, key: jax.Array, maze: Maze, action: jax.Array) -> tuple[Maze, jax.Array, jax.Array]:
+    """(maze, reward, end): only the turn at the junction counts, +1 or -1; a new episode then begins by itself."""
+    end = maze.time == maze.delay + 1
+    reward = jnp.where(end, jnp.where(action == maze.cue, 1, -1), 0).astype(jnp.float32)
+    maze = jax.tree.map(lambda new, old: jnp.where(end, new, old), enter(options, key), maze._replace(time=maze.time + 1))
+    return maze, reward, end
+
+
+class Actor(NamedTuple):
+    """Environments between two steps, and the memory of the agent that is about to act in them."""
+
+    maze: Maze  # leaves [B]
+    x: Any  # [B, D]
+    first: Any  # [B] bool: x is the first of an episode, so the carry is to restart before it is read
+    carry: Any  # leaves [B, H]
+
+
+class Rollout(NamedTuple):
+    """What an actor lived through, all [T, B] or [T, B, ...]."""
+
+    x: Any
+    first: Any
+    action: Any
+    reward: Any
+    end: Any
+    logits: Any
+    value: Any
+
+
+def init(cell: jaxrnn.Cell, options: Options, key: jax.Array) -> dict:
+    """Params of an agent: the cell's, and one linear layer for the logits [cues] and the value."""
+    k1, k2 = jax.random.split(key)
+    params = cell.init(k1, options.cues + 2)
+    H = cell.outputs(params).shape[-1]
+    head = jaxrnn.initializers.normal(0.01)(k2, (H, options.cues + 1), jnp.float32)
+    return {"cell": params, "kernel": head, "bias": jnp.zeros(options.cues + 1, jnp.float32)}
+
+
+def heads(params: dict, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """y [..., H] -> (logits [..., cues], value [...])."""
+    out = y @ params["kernel"] + params["bias"]
+    return out[..., :-1], out[..., -1]
+
+
+def begin(cell: jaxrnn.Cell, options: Options, params: dict, key: jax.Array) -> Actor:
+    """All environments at the entrance."""
+    B = options.environments
+    k1, k2 = jax.random.split(key)
+    maze = jax.vmap(lambda k: enter(options, k))(jax.random.split(k1, B))
+    x = jax.vmap(lambda k, m: look(options, k, m))(jax.random.split(k2, B), maze)
+    return Actor(maze, x, jnp.ones(B, bool), cell.initial_carry(params["cell"], (B,)))
+
+
+def act(cell: jaxrnn.Cell, options: Options, params: dict, actor: Actor, key: jax.Array) -> tuple[Actor, Rollout]:
+    """One step of all environments; a body for lax.scan over keys."""
+    k1, k2, k3 = jax.random.split(key, 3)
+    carry, y = jaxrnn.with_reset(cell).step(params["cell"], actor.carry, (actor.x, actor.first))
+    logits, value = heads(params, y)
+    action = jax.random.categorical(k1, logits)
+    keys = jax.random.split(k2, len(action)), jax.random.split(k3, len(action))
+    maze, reward, end = jax.vmap(lambda k, m, a: move(options, k, m, a))(keys[0], actor.maze, action)
+    x = jax.vmap(lambda k, m: look(options, k, m))(keys[1], maze)
+    return Actor(maze, x, end, carry), Rollout(actor.x, actor.first, action, reward, end, logits, value)
+
+
+def replay(cell: jaxrnn.Cell, params: dict, carry: Any, x: jax.Array, first: jax.Array) -> tuple[Any, Any, Any]:
+    """(carry, logits, values) of a whole rollout from the carry that was stored at its start."""
+    carry, ys = jaxrnn.unroll(cell, params["cell"], carry, x, reset=first)
+    return carry, *heads(params, ys)
+
+
+def advantages(options: Options, rollout: Rollout, value: jax.Array) -> jax.Array:
+    """Generalised advantage estimates [T, B]; `value` [B] is that of the step after the last.
+
+    d_t = r_t + discount V_{t+1} - V_t,  A_t = d_t + discount trace A_{t+1};  nothing comes after an episode's end.
+    """
+
+    def back(after, step):
+        value, advantage = after
+        goes_on = options.discount * ~step.end
+        advantage = step.reward + goes_on * value - step.value + goes_on * options.trace * advantage
+        return (step.value, advantage), advantage
+
+    return jax.lax.scan(back, (value, jnp.zeros_like(value)), rollout, reverse=True)[1]
+
+
+def loss(cell: jaxrnn.Cell, options: Options, params: dict, carry: Any, rollout: Rollout, advantage: jax.Array):
+    """PPO: the clipped surrogate, half the squared error of the value, and the entropy."""
+    _, logits, value = replay(cell, params, carry, rollout.x, rollout.first)
+    log_probability = -optax.softmax_cross_entropy_with_integer_labels(logits, rollout.action)
+    before = -optax.softmax_cross_entropy_with_integer_labels(rollout.logits, rollout.action)
+    ratio = jnp.exp(log_probability - before)
+    scaled = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    surrogate = jnp.minimum(ratio * scaled, jnp.clip(ratio, 1 - options.clip, 1 + options.clip) * scaled)
+    error = optax.l2_loss(value, rollout.value + advantage)
+    entropy = optax.softmax_cross_entropy(logits, jax.nn.softmax(logits))
+    return (-surrogate + 0.5 * error - options.entropy * entropy).mean()
+
+
+class Learner(NamedTuple):
+    """All that changes in training."""
+
+    params: dict
+    moments: Any
+    actor: Actor
+
+
+def make_update(cell: jaxrnn.Cell, options: Options):
+    """(start, update): start(key) -> Learner; update(learner, key) -> (learner, [successes, decisions])."""
+    optimizer = optax.chain(optax.clip_by_global_norm(options.norm), optax.adam(options.rate, eps=1e-5))
+
+    def start(key):
+        k1, k2 = jax.random.split(key)
+        params = init(cell, options, k1)
+        return Learner(params, optimizer.init(params), begin(cell, options, params, k2))
+
+    def update(learner, key):
+        params, moments, before = learner
+        keys = jax.random.split(key, options.rollout)
+        actor, rollout = jax.lax.scan(lambda actor, key: act(cell, options, params, actor, key), before, keys)
+        _, _, value = replay(cell, params, actor.carry, actor.x[None], actor.first[None])
+        advantage = advantages(options, rollout, value[0])
+
+        def epoch(state, _):
+            params, moments = state
+            grads = jax.grad(loss, 2)(cell, options, params, before.carry, rollout, advantage)
+            change, moments = optimizer.update(grads, moments)
+            return (optax.apply_updates(params, change), moments), None
+
+        (params, moments), _ = jax.lax.scan(epoch, (params, moments), length=options.epochs)
+        return Learner(params, moments, actor), jnp.stack([(rollout.reward > 0).sum(), rollout.end.sum()])
+
+    return start, update
+
+
+@jaxrnn.factory
+def memoryless(cell: jaxrnn.Cell) -> jaxrnn.Cell:
+    """The same network, feed-forward: every step begins from the initial carry, whatever it is given."""
+
+    def step(params, carry, x):
+        fresh = jax.tree.map(lambda start, now: jnp.broadcast_to(start, now.shape), cell.start(params), carry)
+        return fresh, cell.step(params, fresh, x)[1]
+
+    return jaxrnn.Cell(cell.init, cell.start, cell.input, plain_step=step)
+
+
+def train(cell: jaxrnn.Cell, options: Options, name: str, points: int = 60) -> tuple[list, list]:
+    """(steps of the environment [points], success rate of each seed [points, seeds]) along the way.
+
+    The seeds train one after another: under vmap XLA's CPU backend stood still for good from 64 hidden units on.
+    """
+    start, update = make_update(cell, options)
+    per_update = options.environments * options.rollout
+    updates = max(1, options.steps // per_update // points)  # between two points of the curve
+    points = max(1, options.steps // per_update // updates)
+
+    @jax.jit
+    def advance(learner, key):
+        learner, counts = jax.lax.scan(update, learner, jax.random.split(key, updates))
+        return learner, counts.sum(0)
+
+    rates = np.zeros((points, options.seeds))
+    for seed in range(options.seeds):
+        k1, k2 = jax.random.split(jax.random.key(seed))
+        learner = jax.jit(start)(k1)
+        for point in range(points):
+            learner, (successes, decisions) = advance(learner, jax.random.fold_in(k2, point))
+            rates[point, seed] = int(successes) / max(1, int(decisions))
+        print(f"{name}, seed {seed}: {rates[-5:, seed].mean():.3f} of the last decisions right", file=sys.stderr)
+    return [(point + 1) * updates * per_update for point in range(points)], rates.tolist()
+
+
+def remembering(options: Options) -> jaxrnn.Cell:
+    """The cell; where it has a gate that remembers, that starts with memories as long as the task's."""
+    factory = jaxrnn.CELLS[options.cell]
+    biases = {"forget_bias", "update_bias"} & inspect.signature(factory).parameters.keys()
+    return factory(options.hidden, **{name: jaxrnn.initializers.chrono(options.delay[1] + 2) for name in biases})
+
+
+def main(options: Options) -> dict:
+    """Train both kinds, write the figure, print the line; returns it."""
+    out = runs.folder("recurrent_policy", options.out, new=True)
+    out.mkdir(parents=True, exist_ok=True)
+    cell = remembering(options)
+    curves, seconds = {}, {}
+    for name, memory in (("recurrent", cell), ("memoryless", memoryless(cell))):
+        began = time.perf_counter()
+        curves[name] = train(memory, options, name)
+        seconds[name] = round(time.perf_counter() - began, 1)
+    last = {name: np.mean(rates[-5:], 0).round(3).tolist() for name, (_, rates) in curves.items()}
+    line = {"success": last, "chance": 1 / options.cues, "seconds": seconds, "options": runs.plain(options)}
+    (out / "result.json").write_text(json.dumps({**line, "curves": curves}) + "\n")
+    plot(curves, options, out / "success.png")
+    print(json.dumps({**line, "out": str(out)}))
+    return line
+
+
+def plot(curves: dict, options: Options, path: Path) -> None:
+    """Success rate against steps of the environment: one line for each seed, their mean in bold, chance."""
+    optional("matplotlib", "train", "the figure").use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for (name, (steps, rates)), color in zip(curves.items(), ("tab:blue", "tab:orange"), strict=True):
+        axes.plot(steps, rates, color=color, alpha=0.35, linewidth=1)
+        axes.plot(steps, np.mean(rates, 1), color=color, linewidth=3, label=name)
+    axes.axhline(1 / options.cues, color="gray", linestyle="--", label="chance")
+    axes.set(xlabel="environment steps", ylabel="success rate", ylim=(0, 1.02))
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
