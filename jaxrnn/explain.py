@@ -83,7 +83,8 @@ def explain(
         def member(inner, params, its, x, key, backwards=False):
             # A member is named as its carry is; one that has all of the carry is the cell itself, in another form.
             named = [k for k, v in carry.items() if v is its] if isinstance(carry, dict) else []
-            own = named[0] if named else "" if its is carry else f"member_{next(inside)}"
+            whole = jax.tree.structure(its) == jax.tree.structure(carry)
+            own = named[0] if named else "" if whole else f"member_{next(inside)}"
             return walk(".".join(filter(None, (name, own))), inner, params, its, x)
 
         return cell.sequence(member, params, carry, x, None)

@@ -77,7 +77,8 @@ def factory(make: Made) -> Made:
 
     Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
     become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
-    Python's, and an int is a float where the default is one. Names that end in `_init` must be callable.
+    Python's, and an int is a float where the default is one. Names that end in `_init` must be callable,
+    and what is annotated as a `Cell` must be one.
     Raises TypeError, with the factory's name, for arguments that do not fit.
     """
     signature = inspect.signature(make)
@@ -90,7 +91,10 @@ def factory(make: Made) -> Made:
             raise TypeError(f"{make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
         for name, value in bound.arguments.items():
-            bound.arguments[name] = _normal(name, value, signature.parameters[name].default)
+            parameter = signature.parameters[name]
+            if parameter.annotation == "Cell" and parameter.kind is not parameter.VAR_POSITIONAL:
+                _cell(name, value)
+            bound.arguments[name] = _normal(name, value, parameter.default)
         record = dataclasses.replace(make(*bound.args, **bound.kwargs))  # a new one: its maker may hold it too
         options = tuple(bound.arguments.items())
         try:
@@ -105,6 +109,13 @@ def factory(make: Made) -> Made:
 
     call.is_factory = True  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def _cell(name: str, value: Any) -> None:
+    """Refuse what is not a Cell, which is made of this and so not known here."""
+    if not hasattr(value, "initial_carry"):
+        cure = f"; write {value.__name__}(...)" if hasattr(value, "is_factory") else ""
+        raise TypeError(f"{name}: expected a cell such as jaxrnn.lstm(256), got {_show(value)}{cure}")
 
 
 def _normal(name: str, value: Any, default: Any = None) -> Any:

@@ -147,8 +147,6 @@ def language_model(
     Raises TypeError or ValueError for options that do not fit. Mikolov et al. 2010, "Recurrent neural network based
     language model".
     """
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell: expected a cell such as jaxrnn.lstm(256), got {cell!r}")
     checks.positive(vocabulary_size, "vocabulary_size")
     if embedding_size is not None:
         checks.positive(embedding_size, "embedding_size")

@@ -32,9 +32,6 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
     run by alone. Raises TypeError for what is not a cell, ValueError for another word.
     Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
-    for cell, argument in (forward, "forward"), (backward, "backward"):
-        if not isinstance(cell, Cell):
-            raise TypeError(f"{argument}: expected a cell such as jaxrnn.lstm(256), got {cell!r}")
     if not callable(merge) and merge not in MERGES:
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
     merged = merge if callable(merge) else MERGES[merge]

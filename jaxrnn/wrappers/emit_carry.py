@@ -15,7 +15,7 @@ def emit_carry(cell: Cell) -> Cell:
     For stored states, attention over c, and to look inside; O(T) memory. Keeps the three parts.
     Raises TypeError for a composition: put it inside, as in `stack(emit_carry(a))` for the last layer.
     """
-    if not isinstance(cell, Cell) or cell.sequence is not None:
+    if cell.sequence is not None:
         raise TypeError(
             f"emit_carry: expected a single cell, got {cell!r}; wrap it first, as in zoneout(emit_carry(cell))"
         )

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import Cell, Inputs, Params, features, product
-from jaxrnn.record import factory
+from jaxrnn.cell import Cell, Params, features, product
+from jaxrnn.record import factory, nonlinearity
 from jaxrnn.wrappers.members import within
 
 
@@ -104,19 +104,18 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
 
 
 @factory
-def time_distributed(
-    apply: Callable[[Params, Inputs], Any], init: Callable[[Any, int], Params] = lambda key, input_size: ()
-) -> Cell:
-    """A function of one step, as a cell without a carry: y_t = apply(params, x_t), for a layer of a `stack`.
+def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | None = None) -> Cell:
+    """A function of one step, as a cell without a carry, for a layer of a `stack`: y_t = f(x_t), or f(params, x_t).
 
-    apply(params, x [..., D]) -> y, for any leading axes: `unroll` calls it once, on all of T.
-    init(key, input_size) -> params; left out, there are none. The carry is ().
+    f(x [..., D]) -> y for any leading axes, `unroll` calls it once on all of T; also a name in jax.nn, such as "relu".
+    init(key, input_size) -> params: with it f is called as f(params, x). The carry is ().
     """
+    function = nonlinearity(f, "f")
 
     def sequence(run, params, carry, xs, key):
-        return carry, apply(params, xs)
+        return carry, function(xs) if init is None else function(params, xs)
 
-    return Cell(init, lambda params: (), sequence=sequence)
+    return Cell((lambda key, input_size: ()) if init is None else init, lambda params: (), sequence=sequence)
 
 
 def _same_size(wrapper, cell, xs, ys):

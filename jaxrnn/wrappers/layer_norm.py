@@ -30,7 +30,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
     Raises TypeError for a composition or a plain step, ValueError for a cell without a product made by
     `jaxrnn.cell.product`. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
     """
-    if isinstance(cell, Cell) and not cell.has_parts and cell.sequence is not None:
+    if not cell.has_parts and cell.sequence is not None:
         raise TypeError(f"layer_norm: expected one cell, got {cell!r}; wrap each of its members")
     in_parts(cell, "layer_norm")
     drive, within_cell = cell.drive, cell.sequence

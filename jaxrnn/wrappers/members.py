@@ -45,8 +45,6 @@ def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:
 
 def in_parts(cell: Cell, wrapper: str) -> None:
     """Refuse what a wrapper cannot look into."""
-    if not isinstance(cell, Cell):
-        raise TypeError(f"{wrapper}: expected a Cell, such as jaxrnn.lstm(256), got {cell!r}")
     if not cell.has_parts:
         raise TypeError(
             f"{wrapper}: expected a cell in three parts (drive, stages, output), to reach its state within a step, "

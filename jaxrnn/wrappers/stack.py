@@ -34,7 +34,7 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
         raise TypeError(f"stack: expected one or more cells, got {cells!r}{cure}")
     rate(dropout, "dropout")
     names = tuple(f"layer_{i}" for i in range(len(cells))) if names is None else names
-    if len(names) != len(cells) or len(set(names)) != len(names):
+    if not isinstance(names, tuple) or len(names) != len(cells) or len(set(names)) != len(names):
         raise ValueError(f"names: expected one of its own for each of {len(cells)} cells, got {names!r}")
     layers = dict(zip(names, cells, strict=True))
 
