@@ -202,7 +202,7 @@ def test_another_number_of_features():
     ours, of_linen = modules(cell, cell.init(jax.random.key(0), D), D)
     with pytest.raises(ValueError, match=r"^inputs: expected \[..., T, D\] with D=5, got \(3, 6, 2\)"):
         ours(xs)
-    with pytest.raises(flax.errors.ScopeParamShapeError, match="kernel"):
+    with pytest.raises(flax.errors.ScopeParamShapeError, match='parameter "cell"'):
         of_linen(xs)
 
 
