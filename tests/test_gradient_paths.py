@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from observed import run
 from reference import sigmoid
 from support import assert_close, double, leaves_close, loop, problem, tolerance, variant
 
@@ -56,13 +57,17 @@ def lstm_gradients(params, carry, xs, weights, through):
     return {"kernel": dW, "recurrent_kernel": dU, "bias": db}, (dh, dc), dxs
 
 
-def gradients(run, at, weights):
-    """(what run(params, carry, xs) gives, the gradients of its weighted sum)."""
+def first_row(carry):
+    return tuple(np.asarray(a)[0] for a in carry)
+
+
+def gradients(of_all, at, weights):
+    """(what of_all(params, carry, xs) gives, the gradients of its weighted sum)."""
 
     @jax.jit
     @functools.partial(jax.grad, argnums=(0, 1, 2), has_aux=True)
     def grad(params, carry, xs):
-        (h, c), ys = run(params, carry, xs)
+        (h, c), ys = of_all(params, carry, xs)
         loss = jnp.vdot(weights.ys, ys) + jnp.vdot(weights.h, h) + jnp.vdot(weights.c, c)
         return loss, ((h, c), ys)
 
@@ -77,16 +82,17 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("engine", [jaxrnn.engines.scan, jaxrnn.engines.deferred])
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("path", "engine"), [("whole", "scan"), ("clipped", "scan"), ("clipped", "deferred"), ("cut", "deferred")]
+)
 def test_gradient_through_the_recurrent_product(path, engine, key, rng):
     """At each step the gradient of what h U reads is clipped, or left out; the one through f c is whole."""
     wrap, _ = PATHS[path]
     cell = variant("lstm")
     at, of = problem(cell, key, T, (B,), D, dtype="float64"), weights(rng)
-    out, grads = gradients(functools.partial(jaxrnn.unroll, wrap(cell), engine=engine), at, of)
-    assert_close(out, gradients(functools.partial(jaxrnn.unroll, cell, engine=engine), at, of)[0], 0.0)
+    out, grads = gradients(functools.partial(jaxrnn.unroll, wrap(cell), engine=getattr(jaxrnn.engines, engine)), at, of)
     params, carry, xs = double(at)
+    leaves_close(out, reference.run(reference.lstm, params, first_row(carry), tuple(carry), xs), TOL)
     expected = {name: lstm_gradients(params, tuple(carry), xs, of, then) for name, (_, then) in PATHS.items()}
     leaves_close(grads, expected[path], TOL)
     bias = [other[0]["bias"] for name, other in expected.items() if name != path]
@@ -98,7 +104,7 @@ def test_clip_gradient_clips_each_product(key, rng):
     cell, bound = jaxrnn.gru_reset_before(H), 0.02
     params, carry, xs = problem(cell, key, 1, (B,), D, dtype="float64")
     W = rng.standard_normal((1, B, H))
-    d = jax.grad(lambda carry: jnp.vdot(W, jaxrnn.unroll(clip_gradient(cell, bound), params, carry, xs)[1]))(carry).h
+    d = jax.grad(lambda carry: jnp.vdot(W, run(clip_gradient(cell, bound), params, carry, xs)[1]))(carry).h
 
     p, x, h = double(params), double(xs)[0], double(carry).h
     x_r, x_z, x_n = np.split(x @ p["kernel"] + p["bias"], 3, -1)
@@ -119,7 +125,7 @@ def test_cut_gradient_of_an_elman_cell_is_one_step(key, rng):
     W = rng.standard_normal((T, B, H))
 
     def loss(params, carry, xs):
-        return jnp.vdot(W, jaxrnn.unroll(cut_gradient(cell), params, carry, xs)[1])
+        return jnp.vdot(W, run(cut_gradient(cell), params, carry, xs)[1])
 
     p, old, h = double(params), [], double(carry).h
     dz = []
@@ -149,11 +155,10 @@ def test_clip_carry(name, key):
         carry = tuple(np.minimum(np.maximum(a, -bound), bound) for a in step(params, carry, x)[0])
         return carry, carry[0]
 
-    first = jax.tree.map(lambda a: np.asarray(a)[0], carry)
-    expected = reference.run(clipped, double(params), first, double(carry), double(xs))
+    expected = reference.run(clipped, double(params), first_row(carry), double(carry), double(xs))
     for leaf in jax.tree.leaves(expected):
         assert 0 < (np.abs(leaf) == bound).sum() < leaf.size
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs), expected, TOL)
+    leaves_close(run(cell, params, carry, xs), expected, TOL)
 
 
 def test_clip_carry_stops_the_gradient(key):
@@ -161,10 +166,9 @@ def test_clip_carry_stops_the_gradient(key):
     cell = jaxrnn.lstm(H)
     params, carry, xs = problem(cell, key, 1, (), D, dtype="float64")
     bare, clipped = (
-        jax.jacrev(lambda carry, c=c: jaxrnn.unroll(c, params, carry, xs)[0].c)(carry).c
-        for c in (cell, clip_carry(cell, 0.3))
+        jax.jacrev(lambda carry, c=c: run(c, params, carry, xs)[0].c)(carry).c for c in (cell, clip_carry(cell, 0.3))
     )
-    free = np.abs(jaxrnn.unroll(cell, params, carry, xs)[0].c) < 0.3
+    free = np.abs(run(cell, params, carry, xs)[0].c) < 0.3
     assert free.any() and not free.all()
     assert_close(clipped, np.where(free[:, None], bare, 0), TOL)
 
@@ -180,7 +184,7 @@ def test_burn_in(lengths, key, rng):
     at, of = problem(cell, key, T, (B,), D, dtype="float64"), weights(rng)
     out, grads = gradients(lambda *at: burn_in(cell, *at, steps=STEPS, lengths=lengths), at, of)
     params, carry, xs = double(at)
-    first = tuple(a[0] for a in carry)
+    first = first_row(carry)
     expected = reference.run(reference.lstm, params, first, tuple(carry), xs, lengths=lengths)
     leaves_close(out, expected, TOL)
 

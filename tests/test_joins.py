@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from observed import run
 from reference import sigmoid
 from support import assert_close, double, leaves_close, loop, problem, tolerance, variant
 
@@ -83,7 +84,7 @@ def test_join(join, name, key):
     inner = carry["cell"] if isinstance(carry, dict) else carry
     expected, ys = by_reference(loop(name), own(p), inner, before(p, x))
     ys = after(p, ys, x)
-    actual, actual_ys = jaxrnn.unroll(cell, params, carry, xs)
+    actual, actual_ys = run(cell, params, carry, xs)
     leaves_close((actual, actual_ys), (expected, ys), TOL)
     stepped = carry
     for t in range(T):
@@ -112,7 +113,7 @@ def test_deep_transition(names, key):
         return carry, y
 
     expected = by_reference(step, params, carry, xs)
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs), expected, len(names) * TOL)
+    leaves_close(run(cell, params, carry, xs), expected, len(names) * TOL)
     after, _ = by_reference(step, params, carry, xs[:1])
     leaves_close(cell.step(params, carry, xs[0]), (after, expected[1][0]), TOL)
 
@@ -122,7 +123,7 @@ def test_emit_carry(name, key):
     """y, and beside it the carries of all steps: those of stepping."""
     cell = jaxrnn.emit_carry(variant(name))
     params, carry, xs = problem(cell, key, T, (B,), 3, dtype="float64")
-    after, (ys, carries) = jaxrnn.unroll(cell, params, carry, xs)
+    after, (ys, carries) = run(cell, params, carry, xs)
     ends = [by_reference(loop(name), params, carry, xs[: t + 1])[0] for t in range(T)]
     expected_ys = by_reference(loop(name), params, carry, xs)[1]
     leaves_close((after, ys), (*ends[-1], expected_ys), TOL)
@@ -136,7 +137,7 @@ def test_emit_carry_of_ragged_rows(key):
     lengths = np.array([T, 0, 2])
     cell = jaxrnn.emit_carry(jaxrnn.lstm(H))
     params, carry, xs = problem(cell, key, T, (B,), 3, dtype="float64")
-    after, (_, carries) = jaxrnn.unroll(cell, params, carry, xs, lengths=lengths)
+    after, (_, carries) = run(cell, params, carry, xs, lengths=lengths)
     ends = [
         reference.run(
             reference.lstm,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from observed import run
 from reference import sigmoid
 from support import assert_close, double, leaves_close, noisy_params, problem, tolerance, variant
 
@@ -120,7 +121,7 @@ def test_layer_norm(name, per_gate, epsilon, normed, key):
     step, sizes = NORMED[name]
     cell = layer_norm(variant(name), per_gate=per_gate, epsilon=epsilon)
     params, carry, xs = problem(cell, key, T, (B,), D, dtype="float64")
-    actual = jaxrnn.unroll(cell, params, carry, xs)
+    actual = run(cell, params, carry, xs)
     p = double(params)
     assert [gain.shape for gain in p["recurrent_gain"]] == [(size * H,) for size in sizes]
     gates, enlarged = len(p["input_gain"]) // H, [1.0]
@@ -177,7 +178,7 @@ def test_weight_norm(name, key):
         return reference.STEPS[name.split("_projection")[0]](p, s, x, **options)
 
     expected = reference.run(step, long(double(params)), *row_and_rows(carry), double(xs))
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs), expected, 2 * TOL)
+    leaves_close(run(cell, params, carry, xs), expected, 2 * TOL)
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -189,7 +190,7 @@ def test_weight_norm_begins_as_the_cell(name, key):
     for kernel, scale in params["scale"].items():
         assert_close(scale, np.linalg.norm(params["cell"][kernel], axis=-2), TOL)
     xs = jnp.asarray(np.random.default_rng(0).standard_normal((T, B, D)))
-    assert_close(jaxrnn.unroll(cell, params, None, xs), jaxrnn.unroll(bare, params["cell"], None, xs), TOL)
+    assert_close(run(cell, params, None, xs), run(bare, params["cell"], None, xs), TOL)
 
 
 def test_weight_norm_of_each_layer_of_a_stack(key):
@@ -202,7 +203,7 @@ def test_weight_norm_of_each_layer_of_a_stack(key):
         made[layer] = long({"cell": p["cell"][layer], "scale": scale})
     step = reference.stack(reference.lstm, reference.gru)
     expected = reference.run(step, made, *row_and_rows(carry), double(xs))
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs), expected, 3 * TOL)
+    leaves_close(run(cell, params, carry, xs), expected, 3 * TOL)
 
 
 def test_weight_norm_gradient(key):
@@ -213,7 +214,7 @@ def test_weight_norm_gradient(key):
     @jax.jit
     @jax.value_and_grad
     def loss(params):
-        return jnp.sum(jnp.sin(jaxrnn.unroll(cell, params, carry, xs)[1]))
+        return jnp.sum(jnp.sin(run(cell, params, carry, xs)[1]))
 
     grads, line = loss(params)[1], noisy_params(cell, key, D, "float64")["scale"]
 
@@ -248,4 +249,4 @@ def test_weight_norm_as_torch(key):
         parts.append(linear)
     x, h = (torch.tensor(np.asarray(a)) for a in (xs[0], carry.h))
     expected = torch.tanh(parts[0](x) + parts[1](h) + torch.tensor(np.asarray(params["cell"]["bias"])))
-    leaves_close(jaxrnn.unroll(cell, params, carry, xs)[0], [expected.detach().numpy()], TOL)
+    leaves_close(run(cell, params, carry, xs)[0], [expected.detach().numpy()], TOL)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from observed import run
 from support import assert_close, problem, tolerance, variant
 
 import jaxrnn
@@ -29,7 +30,7 @@ def test_types(name, compute_dtype, output_dtype, carry_dtype, key):
     xs = jax.ShapeDtypeStruct((T, B, D), "float32")
 
     def loss(params, xs):
-        carry, ys = jaxrnn.unroll(cell, params, None, xs)
+        carry, ys = run(cell, params, None, xs)
         return jnp.sum(ys.astype("float32")), (carry, ys)
 
     grads, (carry, ys) = jax.eval_shape(jax.grad(loss, argnums=(0, 1), has_aux=True), params, xs)
@@ -42,8 +43,7 @@ def test_types(name, compute_dtype, output_dtype, carry_dtype, key):
     assert (types(after), types(y)) == (types(carry), types(ys))
 
 
-@pytest.mark.parametrize("carry_dtype", [None, "float32"])
-@pytest.mark.parametrize("name", ["lstm", "recurrent_highway"])
+@pytest.mark.parametrize(("name", "carry_dtype"), [("lstm", "float32"), ("recurrent_highway", None)])
 def test_half_type_against_float32(name, carry_dtype, key):
     """Values and gradients in bfloat16, with params in float32, are those of float32 to bfloat16's rounding."""
     params, carry, xs = problem(variant(name), key, T, (B,), D, dtype="float32")
@@ -52,7 +52,7 @@ def test_half_type_against_float32(name, carry_dtype, key):
     def out(cell):
         def loss(params, xs):
             start = jax.tree.map(lambda a, b: a.astype(b.dtype), carry, cell.initial_carry(params, (B,)))
-            after, ys = jaxrnn.unroll(cell, params, start, xs)
+            after, ys = run(cell, params, start, xs)
             return jnp.sum(jnp.sin(ys)), (after, ys)
 
         (_, out), grads = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(params, xs)
@@ -79,7 +79,7 @@ def test_a_carry_in_float32_keeps_what_bfloat16_loses():
     for carried in "bfloat16", "float32":
         cell = precision(jaxrnn.lstm(1), carry_dtype=carried)
         one = jnp.ones(1, carried)
-        (_, c), _ = jaxrnn.unroll(cell, params, jaxrnn.LSTMCarry(one, one), xs)
+        (_, c), _ = run(cell, params, jaxrnn.LSTMCarry(one, one), xs)
         kept[carried] = float(c[0])
     assert kept["bfloat16"] == 1.0
     # tanh(2^-9) and each of `steps` sums in float32 are rounded; the recurrent kernel adds less than 1e-10 each.

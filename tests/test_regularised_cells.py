@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from observed import multiplier, observed
+from observed import multiplier, observed, run
 from reference import sigmoid
 from support import assert_close, double, leaves_close, problem, tolerance, variant
 
@@ -100,9 +100,9 @@ def test_without_a_key_it_is_the_bare_cell(name, key):
     """Bit for bit, over time and by step; with a key it is not; with a key and rate 0 it is again, to rounding."""
     bare = variant("lstm")
     params, carry, xs = problem(bare, key, T, (B,), dtype="float64")
-    expected = jaxrnn.unroll(bare, params, carry, xs)
+    expected = run(bare, params, carry, xs)
     cell = NOISY[name](bare, RATE)
-    assert_close(jaxrnn.unroll(cell, params, carry, xs), expected, 0.0)
+    assert_close(run(cell, params, carry, xs), expected, 0.0)
     assert_close(cell.step(params, carry, xs[0]), bare.step(params, carry, xs[0]), 0.0)
     (_, noisy), _ = observed(cell, params, carry, xs, key)
     assert np.abs(noisy - expected[1]).max() > 0.01
@@ -112,8 +112,8 @@ def test_without_a_key_it_is_the_bare_cell(name, key):
 def test_a_stack_without_a_key_has_no_dropout(key):
     layers = variant("lstm"), variant("gru")
     params, carry, xs = problem(jaxrnn.stack(*layers), key, T, (B,), dtype="float64")
-    expected = jaxrnn.unroll(jaxrnn.stack(*layers), params, carry, xs)
-    assert_close(jaxrnn.unroll(jaxrnn.stack(*layers, dropout=RATE), params, carry, xs), expected, 0.0)
+    expected = run(jaxrnn.stack(*layers), params, carry, xs)
+    assert_close(run(jaxrnn.stack(*layers, dropout=RATE), params, carry, xs), expected, 0.0)
 
 
 @pytest.mark.parametrize("per", ["step", "sequence"])
