@@ -11,7 +11,8 @@ from jaxrnn.wrappers.learned_carry import learned_carry
 from jaxrnn.wrappers.members import select as select
 from jaxrnn.wrappers.precision import precision
 from jaxrnn.wrappers.recurrent_dropout import recurrent_dropout
-from jaxrnn.wrappers.stack import deep_transition, stack
+from jaxrnn.wrappers.stack import stack
+from jaxrnn.wrappers.transition import deep_transition, fast_slow
 from jaxrnn.wrappers.weight_norm import weight_norm
 from jaxrnn.wrappers.zoneout import zoneout
 
@@ -24,6 +25,7 @@ __all__ = [
     "deep_transition",
     "dropout",
     "emit_carry",
+    "fast_slow",
     "highway",
     "layer_norm",
     "learned_carry",

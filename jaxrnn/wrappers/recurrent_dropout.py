@@ -29,8 +29,8 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         the gates', one for that of r h); an LSTM's projection, which leads to no other step, has none.
 
     m [..., H] of 0 and 1, 0 with probability `rate`, for every row drawn anew at each step (per="step"), or once for
-    all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a composition
-    it is around each member. Without a key, and in `step`: the cell itself.
+    all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a
+    composition it is around each member. Without a key, and in `step`: the cell itself.
     Raises ValueError for a rate outside 0 <= rate < 1 and for other words; when traced, TypeError for a cell that is
     not in three parts, ValueError for one that has nothing of the kind to drop.
     """

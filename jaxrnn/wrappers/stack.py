@@ -1,13 +1,11 @@
-"""Cells one above the other, and several in one step."""
+"""Cells one above the other."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell, Stage
+from jaxrnn.cell import Cell
 from jaxrnn.record import factory
 from jaxrnn.wrappers.noise import drop, rate
 
@@ -70,61 +68,3 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
 
 def _beside(x, y):
     return jnp.concatenate([x.astype(y.dtype), y], axis=-1)
-
-
-@factory
-def deep_transition(*cells: Cell) -> Cell:
-    """Several cells in one step, on one carry: the first sees x and the carry, each other only what the last one left.
-
-        s = cell_0(carry, x);  s = cell_k(s) for k = 1, 2, ...;  carry' = s,  y = that of the last cell
-
-    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], for there is no input. Keeps
-    the three parts: one product per cell in the loop. For cells in parts with one kind of carry, of one size.
-    Raises TypeError or ValueError for others. Pascanu, Gulcehre, Cho and Bengio 2014, arXiv 1312.6026.
-    """
-    if not cells or any(not isinstance(cell, Cell) or not cell.has_parts or cell.sequence for cell in cells):
-        raise TypeError(f"deep_transition: expected one or more cells in three parts, without noise, got {cells!r}")
-    names = [f"cell_{k}" for k in range(len(cells))]
-    drives: list[Any] = [cell.drive for cell in cells]
-
-    def init(key, input_size):
-        keys = jax.random.split(key, len(cells))
-        params = {"cell_0": cells[0].init(keys[0], input_size)}
-        wanted = jax.eval_shape(cells[0].start, params["cell_0"])
-        for name, cell, k in zip(names[1:], cells[1:], keys[1:], strict=True):
-            params[name] = without_input(cell, k)
-            came = jax.eval_shape(cell.start, params[name])
-            if came != wanted:
-                raise ValueError(f"deep_transition: expected cells with the carry of {cells[0]!r}, got {cell!r}")
-        return params
-
-    def drive(params, x):
-        nothing = x[..., :0]
-        return [f(params[name], nothing if k else x) for k, (name, f) in enumerate(zip(names, drives, strict=True))]
-
-    def of(k, stage):
-        def update(params, s, u, v):
-            return stage.update(params[names[k]], s, u[k], v)
-
-        recur = None if stage.recur is None else lambda params, s: stage.recur(params[names[k]], s)
-        return Stage(recur, update, stage.recurrent)
-
-    first = cells[0].input
-    return Cell(
-        init,
-        lambda params: cells[0].start(params["cell_0"]),
-        None if first is None else lambda params: first(params["cell_0"]),
-        drive,
-        tuple(of(k, stage) for k, cell in enumerate(cells) for stage in cell.stages),
-        lambda params, carry: cells[-1].output(params[names[-1]], carry),
-    )
-
-
-def without_input(cell: Cell, key: Any) -> Any:
-    """Params of a cell whose input has size 0: of the axes that are as long as the input nothing is left."""
-    params, one, two = cell.init(key, 1), *(jax.eval_shape(lambda n=n: cell.init(key, n)) for n in (1, 2))
-
-    def cut(a, one, two):
-        return a[tuple(slice(0) if m != n else slice(None) for m, n in zip(one.shape, two.shape, strict=True))]
-
-    return jax.tree.map(cut, params, one, two)

@@ -55,7 +55,7 @@ def zoneout(cell: Cell, *, h: float = 0.0, c: float = 0.0) -> Cell:
 def _rates(cell, carry, h, c):
     """The probability of each leaf of the carry."""
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(carry)]
-    names = [jax.tree_util.keystr(path[:1], simple=True) for path in paths]
+    names = [jax.tree_util.keystr(path[-1:], simple=True) for path in paths]
     if c and all(name in ("h", "") for name in names):
         raise ValueError(f"c: expected 0 for {cell!r}, whose carry has no other field than h, got {c}")
     return [h if name in ("h", "") else c for name in names]
