@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +28,8 @@ def by_numpy(a, gain, bias, blocks, epsilon):
 
 
 def by_torch(a, gain, bias, blocks, epsilon):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import torch
+
     parts = zip(*([torch.tensor(np.array(part)) for part in split(whole, blocks)] for whole in (a, gain)), strict=True)
     normed = [torch.nn.functional.layer_norm(part, part.shape[-1:], weight, eps=epsilon) for part, weight in parts]
     return torch.cat(normed, -1).numpy() + bias
@@ -40,6 +42,9 @@ def split(a, blocks):
 def magnified(a, blocks, epsilon):
     """By how much a normalisation at most enlarges the errors of what it is given."""
     return max(1 / np.sqrt(z.var(-1).min() + epsilon) for z in split(a, blocks))
+
+
+with_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 
 
 class Norms(NamedTuple):
@@ -113,7 +118,7 @@ NORMED = {
 }
 
 
-@pytest.mark.parametrize("normed", [by_numpy, by_torch])
+@pytest.mark.parametrize("normed", [by_numpy, pytest.param(by_torch, marks=with_torch)])
 @pytest.mark.parametrize(("per_gate", "epsilon"), [(True, 1e-5), (False, 0.1)])
 @pytest.mark.parametrize("name", NORMED)
 def test_layer_norm(name, per_gate, epsilon, normed, key):
@@ -233,9 +238,11 @@ def test_weight_norm_gradient(key):
         assert_close(along, np.zeros_like(along), 10 * TOL)
 
 
+@with_torch
 def test_weight_norm_as_torch(key):
     """torch's weight_norm of a Linear, whose weight is the transpose of a kernel: a length for each output."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    import torch
+
     cell = weight_norm(variant("elman"))
     params, carry, xs = problem(cell, key, 1, (B,), D, dtype="float64")
     parts = []

@@ -106,7 +106,7 @@ def test_without_a_key_it_is_the_bare_cell(name, key):
     assert_close(cell.step(params, carry, xs[0]), bare.step(params, carry, xs[0]), 0.0)
     (_, noisy), _ = observed(cell, params, carry, xs, key)
     assert np.abs(noisy - expected[1]).max() > 0.01
-    assert_close(observed(NOISY[name](bare, 0.0), params, carry, xs, key)[0], expected, TOL)
+    assert_close(observed(NOISY[name](bare, 0), params, carry, xs, key)[0], expected, TOL)
 
 
 def test_a_stack_without_a_key_has_no_dropout(key):
