@@ -102,7 +102,7 @@ def test_deep_rnn(reverse, rng):
 def test_deep_rnn_with_functions(rng):
     """hk.DeepRNN takes bare functions between its cores: a time_distributed layer."""
     cells = [PAIRS[name][1] for name in LAYERS]
-    relu = jaxrnn.time_distributed(lambda _, x: jax.nn.relu(x))
+    relu = jaxrnn.time_distributed(jax.nn.relu)
     cells[1:1], names = [relu], ("layer_0", "relu", "layer_1", "layer_2")
 
     def with_relu(made):
