@@ -1,5 +1,7 @@
 """Models shaped like the task: small records of pure functions around a cell, one per file."""
 
+from jaxrnn.models.classifier import Classifier, classifier
 from jaxrnn.models.language_model import LanguageModel, language_model
+from jaxrnn.models.tagger import Tagger, tagger
 
-__all__ = ["LanguageModel", "language_model"]
+__all__ = ["Classifier", "LanguageModel", "Tagger", "classifier", "language_model", "tagger"]

@@ -12,9 +12,9 @@ import optax
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
+from jaxrnn.models.symbols import embedded, embedding, valid_steps
 from jaxrnn.record import Record, factory
-from jaxrnn.regularizers import embedding_dropout
-from jaxrnn.unroll import inside, unroll
+from jaxrnn.unroll import unroll
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -33,11 +33,11 @@ class LanguageModel(Record):
         checks.init(key, V)
         k1, k2, k3 = jax.random.split(key, 3)
         cell = self.cell.init(k2, E or V)
-        y = self.cell.outputs(cell)
         stored = max((a.dtype for a in jax.tree.leaves(cell)), key=lambda d: d.itemsize)  # y may be narrower
+        y = self.cell.outputs(cell, jax.ShapeDtypeStruct((E or V,), stored))
         params = {"cell": cell, "bias": jnp.zeros(V, stored)}
         if E is not None:
-            params["embedding"] = initializers.normal(1.0 / math.sqrt(E) if self.tied else 1.0)(k1, (V, E), stored)
+            params["embedding"] = embedding(k1, V, E, stored, tied=self.tied)
         if not self.tied:
             params["readout"] = initializers.lecun_normal()(k3, (y.shape[-1], V), stored)
         elif y.shape[-1] != E:
@@ -52,11 +52,7 @@ class LanguageModel(Record):
         return self.cell.initial_carry(params["cell"], batch_shape)
 
     def _inputs(self, params, tokens, valid: Any = True, key: Any = None):
-        checks.tokens(tokens, self.vocabulary_size, "tokens", valid=valid)
-        tokens = jnp.where(valid, tokens, 0)
-        if self.embedding_size is not None:
-            return embedding_dropout(key, params["embedding"], self.embedding_dropout)[tokens]
-        return jax.nn.one_hot(tokens, self.vocabulary_size, dtype=params["bias"].dtype)
+        return embedded(params, tokens, self.vocabulary_size, valid=valid, key=key, dropout=self.embedding_dropout)
 
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
         """The cell's y [..., H] -> logits [..., V]."""
@@ -69,7 +65,7 @@ class LanguageModel(Record):
         key = options.get("key")
         if key is not None:
             key, options["key"] = jax.random.split(key)
-        xs = self._inputs(params, tokens, _valid(tokens, options), key)
+        xs = self._inputs(params, tokens, valid_steps(tokens.shape[0], options), key)
         return unroll(self.cell, params["cell"], carry, xs, **options)
 
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
@@ -104,7 +100,7 @@ class LanguageModel(Record):
         """
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
-        valid = _valid(tokens, options)
+        valid = valid_steps(tokens.shape[0], options)
         if weights is not None:
             if jnp.shape(weights) != jnp.shape(tokens):
                 raise ValueError(
@@ -119,13 +115,6 @@ class LanguageModel(Record):
         # A sequence without a single target has loss 0, not 0/0.
         mean = (nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
         return mean / (math.log(2) if unit == "bits" else 1), carry
-
-
-def _valid(tokens, options):
-    """[T, ...] bool: the steps that the options of `unroll` leave; True where they take none away."""
-    lengths, mask = options.get("lengths"), options.get("mask")
-    valid = True if lengths is None else inside(lengths, tokens.shape[0])
-    return valid if mask is None else valid & mask
 
 
 @factory
