@@ -7,6 +7,7 @@ for that name makes of it. The names in this library:
     product    what it gives
     candidate  what a gate lets into the state: an LSTM's g, a GRU's n
     cell       an LSTM's c' on its way to h'
+    a letter   of `cell.gates`: what its block of the kernels comes to, after its activation; what the gate is
 
 The functions are known to the thread alone, only while traced: a part that sets its own `tapped` stays a pure function.
 """

@@ -33,7 +33,7 @@ RESTART = """        if reset is not None:  # outside the mask: a row restarts a
 # file: {what: (old, new, tests)}
 FAULTS = {
     "cells/elman.py": {
-        "activation ignored": ("ElmanCarry(act(", "ElmanCarry(jnp.tanh(", ELMAN),
+        "activation ignored": ('tap("h", act(', 'tap("h", jnp.tanh(', ELMAN),
     },
     "cells/gated.py": {
         "gate inverted": ("(1 - g) * s.h.astype(v.dtype) + g * n", "g * s.h.astype(v.dtype) + (1 - g) * n", GATED),
@@ -60,7 +60,7 @@ FAULTS = {
         "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
     },
     "cells/gru.py": {
-        "r and z swapped": ("r, z = gate", "z, r = gate", GRU),
+        "r and z swapped": ("r, z = tap", "z, r = tap", GRU),
         "z inverted": ("(1 - z) * n + z * s.h.astype(v.dtype)", "z * n + (1 - z) * s.h.astype(v.dtype)", GRU),
         "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
         "recurrent bias outside the reset": (
@@ -78,8 +78,8 @@ FAULTS = {
     "cells/gru_reset_before.py": {
         "no reset": ("product(s.reset_h,", "product(s.h,", GRU),
         "r and z swapped": (
-            "(rz[..., :H] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., H:]",
-            "(rz[..., H:] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., :H]",
+            '(tap("r", rz[..., :H]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("z", rz[..., H:]))',
+            '(tap("z", rz[..., H:]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("r", rz[..., :H]))',
             GRU,
         ),
         "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
@@ -101,13 +101,13 @@ FAULTS = {
         "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
     },
     "cells/lem.py": {
-        "time steps swapped": ("d, e = dt * gate", "e, d = dt * gate", LEM),
+        "time steps swapped": ("d, e = tap", "e, d = tap", LEM),
         "h sees the old z": ("return _Between(s.h, z.astype(s.z.dtype), e)", "return _Between(s.h, s.z, e)", LEM),
         "dt of z alone": ("dt * gate(p[..., H : 2 * H])", "gate(p[..., H : 2 * H])", LEM),
     },
     "cells/indrnn.py": {
         "recurrence of the wrong sign": ("(sums) + params", "(sums) - params", INDRNN),
-        "activation ignored": ("IndRNNCarry(act(z))", "IndRNNCarry(jnp.maximum(z, 0))", INDRNN),
+        "activation ignored": ('tap("h", act(z))', 'tap("h", jnp.maximum(z, 0))', INDRNN),
         "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
     },
     "cells/cornn.py": {

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class CoRNNCarry(NamedTuple):
@@ -78,7 +79,7 @@ def cornn(
 
     def update(params, s, u, v):
         h, z = s.h.astype(v.dtype), s.z.astype(v.dtype)
-        z = z + dt * (act(u.astype(v.dtype) + v) - gamma * h - epsilon * z)
+        z = z + dt * (tap("z", act(u.astype(v.dtype) + v)) - gamma * h - epsilon * z)
         return like(CoRNNCarry(h + dt * z, z), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="z")

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Stage, affine_drive, compute_dtype, features, like, product
 from jaxrnn.record import factory, nonlinearity
+from jaxrnn.taps import tap
 
 
 class ElmanCarry(NamedTuple):
@@ -62,6 +63,6 @@ def elman(
         return product(s.h, params["recurrent_kernel"], compute_dtype(dtype, params))
 
     def update(params, s, u, v):
-        return like(ElmanCarry(act(u.astype(v.dtype) + v)), s)
+        return like(ElmanCarry(tap("h", act(u.astype(v.dtype) + v))), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="h")

@@ -70,7 +70,7 @@ def gated(
     def update(params, s, u, v):
         z = u.astype(v.dtype) + v
         z_g, z_n = jnp.split(z, 2, axis=-1)
-        g, n = gate(z_g), tap("candidate", act(z_n))
+        g, n = tap("g", gate(z_g)), tap("n", tap("candidate", act(z_n)))
         return like(GatedCarry((1 - g) * s.h.astype(v.dtype) + g * n), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="gn")

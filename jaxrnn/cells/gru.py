@@ -75,8 +75,8 @@ def gru(
     def update(params, s, u, v):
         u_r, u_z, u_n = jnp.split(u.astype(v.dtype), 3, axis=-1)
         v_r, v_z, v_n = jnp.split(v, 3, axis=-1)
-        r, z = gate(u_r + v_r), gate(u_z + v_z)
-        n = tap("candidate", act(u_n + r * v_n))
+        r, z = tap("r", gate(u_r + v_r)), tap("z", gate(u_z + v_z))
+        n = tap("n", tap("candidate", act(u_n + r * v_n)))
         return like(GRUCarry((1 - z) * n + z * s.h.astype(v.dtype)), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="rzn")

@@ -74,13 +74,13 @@ def gru_reset_before(
 
     def update_gates(params, s, u, v):
         rz = gate(u[..., : 2 * H].astype(v.dtype) + v)
-        return _Between(s.h, (rz[..., :H] * s.h.astype(v.dtype)).astype(s.h.dtype), rz[..., H:])
+        return _Between(s.h, (tap("r", rz[..., :H]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("z", rz[..., H:]))
 
     def recur_candidate(params, s):
         return product(s.reset_h, params["recurrent_kernel"][:, 2 * H :], compute_dtype(dtype, params))
 
     def update_state(params, s, u, v):
-        n = tap("candidate", act(u[..., 2 * H :].astype(v.dtype) + v))
+        n = tap("n", tap("candidate", act(u[..., 2 * H :].astype(v.dtype) + v)))
         return like(GRUCarry((1 - s.z) * n + s.z * s.h.astype(v.dtype)), GRUCarry(s.h))
 
     stages = (Stage(recur_gates, update_gates), Stage(recur_candidate, update_state))

@@ -78,6 +78,6 @@ def indrnn(
     def update(params, s, u, v):
         sums = wide(compute_dtype(dtype, params))  # no v here to have the type
         z = u.astype(sums) + params["recurrent_weight"].astype(sums) * tap("operand", s.h).astype(sums)
-        return like(IndRNNCarry(act(z)), s)
+        return like(IndRNNCarry(tap("h", act(z))), s)
 
     return Cell(init, start, features, affine_drive(dtype), (Stage(None, update),), gates="h")

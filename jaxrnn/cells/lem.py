@@ -86,15 +86,15 @@ def lem(
 
     def update_z(params, s, u, v):
         p = u[..., : 3 * H].astype(v.dtype) + v
-        d, e = dt * gate(p[..., :H]), dt * gate(p[..., H : 2 * H])
-        z = (1 - d) * s.z.astype(v.dtype) + d * tap("candidate", act(p[..., 2 * H :]))
+        d, e = tap("d", dt * gate(p[..., :H])), tap("e", dt * gate(p[..., H : 2 * H]))
+        z = (1 - d) * s.z.astype(v.dtype) + d * tap("z", tap("candidate", act(p[..., 2 * H :])))
         return _Between(s.h, z.astype(s.z.dtype), e)
 
     def recur_h(params, s):
         return product(s.z, params["recurrent_kernel"][:, 3 * H :], compute_dtype(dtype, params))
 
     def update_h(params, s, u, v):
-        n = tap("candidate", act(u[..., 3 * H :].astype(v.dtype) + v))
+        n = tap("h", tap("candidate", act(u[..., 3 * H :].astype(v.dtype) + v)))
         return like(LEMCarry((1 - s.e) * s.h.astype(v.dtype) + s.e * n, s.z), LEMCarry(s.h, s.z))
 
     stages = (Stage(recur_z, update_z), Stage(recur_h, update_h))

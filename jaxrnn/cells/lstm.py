@@ -112,12 +112,12 @@ def lstm(
             *peep_i, peep_f, peep_o = jnp.split(params["peephole"].astype(v.dtype), G - 1)
             z_f = z_f + c * peep_f
             z_i = [z + c * peep for z, peep in zip(z_i, peep_i, strict=True)]
-        f = gate(z_f)
-        i = 1 - f if coupled else gate(z_i[0])
-        c = f * c + i * tap("candidate", act(z_g))
+        f = tap("f", gate(z_f))
+        i = 1 - f if coupled else tap("i", gate(z_i[0]))
+        c = f * c + i * tap("g", tap("candidate", act(z_g)))
         if cell_clip is not None:
             c = jnp.clip(c, -cell_clip, cell_clip)
-        o = gate(z_o + c * peep_o if peepholes else z_o)
+        o = tap("o", gate(z_o + c * peep_o if peepholes else z_o))
         h = o * out(tap("cell", c))
         # With a projection h is [..., H] until the second stage, and too wide to have the type of the carry's h.
         return LSTMCarry(h.astype(s.h.dtype), c.astype(s.c.dtype))

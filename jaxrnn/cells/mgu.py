@@ -78,14 +78,14 @@ def mgu(
         return product(s.h, params["recurrent_kernel"][:, :H], compute_dtype(dtype, params))
 
     def update_gate(params, s, u, v):
-        f = gate(u[..., :H].astype(v.dtype) + v)
+        f = tap("f", gate(u[..., :H].astype(v.dtype) + v))
         return _Between(s.h, (f * s.h.astype(v.dtype)).astype(s.h.dtype), f)
 
     def recur_candidate(params, s):
         return product(s.reset_h, params["recurrent_kernel"][:, H:], compute_dtype(dtype, params))
 
     def update_state(params, s, u, v):
-        n = tap("candidate", act(u[..., H:].astype(v.dtype) + v))
+        n = tap("n", tap("candidate", act(u[..., H:].astype(v.dtype) + v)))
         return like(MGUCarry((1 - s.f) * s.h.astype(v.dtype) + s.f * n), MGUCarry(s.h))
 
     stages = (Stage(recur_gate, update_gate), Stage(recur_candidate, update_state))

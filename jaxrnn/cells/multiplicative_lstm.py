@@ -81,7 +81,8 @@ def multiplicative_lstm(
         return product(s.h, params["recurrent_kernel"][:, :H], compute_dtype(dtype, params))
 
     def update_factor(params, s, u, v):
-        return _Between((u[..., :H].astype(v.dtype) * v).astype(s.h.dtype), s.c)
+        m = tap("m", u[..., :H].astype(v.dtype) * v)
+        return _Between(m.astype(s.h.dtype), s.c)
 
     def recur_gates(params, s):
         return product(s.m, params["recurrent_kernel"][:, H:], compute_dtype(dtype, params))
@@ -89,8 +90,8 @@ def multiplicative_lstm(
     def update_state(params, s, u, v):
         z = u[..., H:].astype(v.dtype) + v
         z_i, z_f, z_g, z_o = (z[..., k * H : (k + 1) * H] for k in range(4))
-        c = gate(z_f) * s.c.astype(v.dtype) + gate(z_i) * tap("candidate", act(z_g))
-        h = gate(z_o) * act(tap("cell", c))
+        c = tap("f", gate(z_f)) * s.c.astype(v.dtype) + tap("i", gate(z_i)) * tap("g", tap("candidate", act(z_g)))
+        h = tap("o", gate(z_o)) * act(tap("cell", c))
         return LSTMCarry(h.astype(s.m.dtype), c.astype(s.c.dtype))
 
     stages = (Stage(recur_factor, update_factor), Stage(recur_gates, update_state))

@@ -86,7 +86,7 @@ def recurrent_highway(
 
     def update(k, params, s, u, v):
         z = v if k else u.astype(v.dtype) + v
-        t, n = gate(z[..., :H]), tap("candidate", act(z[..., H:]))
+        t, n = tap("t", gate(z[..., :H])), tap("n", tap("candidate", act(z[..., H:])))
         return like(RecurrentHighwayCarry((1 - t) * s.h.astype(v.dtype) + t * n), s)
 
     stages = tuple(Stage(functools.partial(recur, k), functools.partial(update, k)) for k in range(depth))
