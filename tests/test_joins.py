@@ -118,6 +118,29 @@ def test_deep_transition(names, key):
     leaves_close(cell.step(params, carry, xs[0]), (after, expected[1][0]), TOL)
 
 
+@pytest.mark.parametrize(
+    ("fast", "slow"), [(("lstm", "lstm"), "gru"), (("gru", "gru_reset_before", "gru"), "lstm"), (("mgu",) * 3, "mgu")]
+)
+def test_fast_slow(fast, slow, key):
+    """Mujika et al. 2017: the slow cell reads the first fast one, the second fast one the slow, the third nothing."""
+    cell = jaxrnn.fast_slow(*map(variant, fast), slow=variant(slow))
+    params, carry, xs = problem(cell, key, T, (B,), 3, dtype="float64")
+
+    def step(params, carry, x):
+        h, y = loop(fast[0])(params["fast_0"], carry["fast"], x)
+        g, read = loop(slow)(params["slow"], carry["slow"], y)
+        for k, name in enumerate(fast[1:], 1):
+            h, y = loop(name)(params[f"fast_{k}"], h, read)
+            read = np.zeros(0)
+        return {"fast": h, "slow": g}, y
+
+    expected = by_reference(step, params, carry, xs)
+    leaves_close(run(cell, params, carry, xs), expected, 2 * len(fast) * TOL)
+    leaves_close(jaxrnn.unroll(cell, params, carry, xs), expected, 2 * len(fast) * TOL)
+    after, _ = by_reference(step, params, carry, xs[:1])
+    leaves_close(cell.step(params, carry, xs[0]), (after, expected[1][0]), TOL)
+
+
 @pytest.mark.parametrize("name", ["lstm_projection_peepholes", "gru", "cornn"])
 def test_emit_carry(name, key):
     """y, and beside it the carries of all steps: those of stepping."""

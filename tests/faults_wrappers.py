@@ -1,0 +1,108 @@
+"""The seeded faults of mutants.py in the wrappers."""
+
+from __future__ import annotations
+
+NOISE, ZONEOUT = "tests/test_noise.py", "tests/test_zoneout.py"
+NORM, PATHS = "tests/test_normalised_cells.py", "tests/test_gradient_paths.py"
+JOINS, PRECISION = "tests/test_joins.py", "tests/test_precision.py"
+DROPPED = "tests/test_regularised_cells.py"
+TABLE = "tests/test_compositions.py"
+BURN = "tests/test_gradient_paths.py -k burn"
+
+# file: {what: (old, new, tests)}
+FAULTS = {
+    "wrappers/noise.py": {
+        "not scaled": ("value.astype(wide(value.dtype)) / (1 - rate)", "value.astype(wide(value.dtype))", DROPPED),
+        "rate the other way round": ("bernoulli(key, 1.0 - rate", "bernoulli(key, 1.0 * rate", NOISE),
+        "per step for per sequence": ('shape[per == "sequence" :]', 'shape[per == "step" :]', NOISE),
+    },
+    "wrappers/dropout.py": {
+        "input and output share a key": ("drop(k3, ys, output, per)", "drop(k1, ys, output, per)", NOISE),
+        "input left out": ("drop(k1, xs, input, per), k2", "xs, k2", NOISE),
+        "recurrent fresh at each step": ('on="carry", per="sequence")', 'on="carry")', DROPPED),
+        "weight_drop at evaluation": (
+            "            return run(cell, params, carry, xs, None)\n        key, own",
+            "            key = jax.random.key(0)\n        key, own",
+            NOISE,
+        ),
+    },
+    "wrappers/recurrent_dropout.py": {
+        "projection dropped too": ("(reads, more) if stage.recurrent else ([], [])", "(reads, more)", DROPPED),
+        "candidate is the operand": ('"candidate": "candidate"', '"candidate": "operand"', DROPPED),
+    },
+    "wrappers/zoneout.py": {
+        "h and c swapped": ('return [h if name in ("h", "") else c', 'return [c if name in ("h", "") else h', ZONEOUT),
+        "mask the other way round": ("jnp.where(next(left), a, b)", "jnp.where(next(left), b, a)", ZONEOUT),
+        "expected value the other way round": ("p * a + (1 - p) * b if p", "p * b + (1 - p) * a if p", ZONEOUT),
+    },
+    "wrappers/layer_norm.py": {
+        "epsilon outside the root": (
+            "jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)",
+            "(jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True)) + epsilon)",
+            NORM,
+        ),
+        "no mean": ("mean = split.mean(-1, keepdims=True)", "mean = 0 * split", NORM),
+        "c without its bias": (' + params["cell_bias"].astype(c.dtype)', "", NORM),
+        "whole for per gate": ("if per_gate and a", "if not per_gate and a", NORM),
+        "gain of another product": ('params["recurrent_gain"][place]', 'params["recurrent_gain"][0]', NORM),
+    },
+    "wrappers/weight_norm.py": {
+        "length over the other axis": (".sum(-2, keepdims=True)", ".sum(-1, keepdims=True)", NORM),
+    },
+    "wrappers/clip.py": {
+        "clip_carry: ignored": ("jnp.clip(a, -bound, bound) if", "a if", PATHS),
+        "clip_gradient: ignored": ("jnp.clip(ct, -bound, bound),)", "ct,)", PATHS),
+        "cut_gradient: ignored": (
+            "_on_operands(cell, jax.lax.stop_gradient)",
+            "_on_operands(cell, lambda a: a)",
+            PATHS,
+        ),
+    },
+    "wrappers/joins.py": {
+        "residual dropped": ("ys + xs.astype(ys.dtype)", "ys", JOINS),
+        "highway the other way round": (
+            "t * ys + (1 - t) * xs.astype(t.dtype)",
+            "(1 - t) * ys + t * xs.astype(t.dtype)",
+            JOINS,
+        ),
+        "highway without bias": ('jax.nn.sigmoid(z + params["bias"].astype(z.dtype))', "jax.nn.sigmoid(z)", JOINS),
+        "projection without bias": (
+            '(z + params["bias"].astype(z.dtype)).astype(ys.dtype)',
+            "z.astype(ys.dtype)",
+            JOINS,
+        ),
+    },
+    "wrappers/bidirectional.py": {
+        "both forwards": ("xs, k2, backwards=True)", "xs, k2)", TABLE),
+        "mean is a sum": ("(a + b) / 2", "a + b", TABLE),
+        "shared noise": ("else jax.random.split(key)", "else (key, key)", NOISE),
+    },
+    "wrappers/stack.py": {
+        "dropout after the last layer": ("if key is not None and i + 1 < len(cells):", "if key is not None:", NOISE),
+        "skip without x": ("x = _beside(first, y) if skip else y", "x = y", TABLE),
+    },
+    "wrappers/transition.py": {
+        "deep_transition: x goes to all": ("nothing if k else x", "x if k else nothing", JOINS),
+        "fast_slow: slow seen late": ('(slow, "slow", "slow"))', '(fast[0], "fast_0", "fast"))', JOINS),
+    },
+    "wrappers/precision.py": {
+        "carry in the type of compute": ("_carrying(leaf, carried)", "_carrying(leaf, compute_dtype)", PRECISION),
+        "output type ignored": ("return carry, _cast(ys, shown)", "return carry, ys", PRECISION),
+    },
+    "wrappers/emit_carry.py": {
+        "y twice": ("(output(params, carry), carry)", "(output(params, carry), output(params, carry))", PATHS),
+    },
+    "burn_in.py": {
+        "gradient not stopped": ("jax.lax.stop_gradient(part(0,", "(lambda a: a)(part(0,", BURN),
+        "lengths not shifted": ("jnp.maximum(jnp.asarray(lengths) - steps, 0)", "jnp.asarray(lengths)", BURN),
+    },
+    "unroll.py": {
+        "members run against the others restart as they do": (
+            "_seen_from_behind(reset, reverse) if turned",
+            "reset if turned",
+            TABLE,
+        ),
+        "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", TABLE),
+        "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", TABLE),
+    },
+}
