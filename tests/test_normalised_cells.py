@@ -221,7 +221,8 @@ def test_weight_norm_gradient(key):
     def loss(params):
         return jnp.sum(jnp.sin(run(cell, params, carry, xs)[1]))
 
-    grads, line = loss(params)[1], noisy_params(cell, key, D, "float64")["scale"]
+    params, line = double((params, noisy_params(cell, key, D, "float64")["scale"]))
+    grads = jax.device_get(loss(params)[1])
 
     def moved(by):
         return float(loss({**params, "scale": jax.tree.map(lambda a, d: a + by * d, params["scale"], line)})[0])
