@@ -11,6 +11,7 @@ import pytest
 
 import jaxrnn
 from jaxrnn import decode
+from jaxrnn.decode import generation
 
 V = 7
 
@@ -135,7 +136,7 @@ def test_one_seed_one_text_and_one_compilation(key):
     params = model.init(key)
     carry = model.initial_carry(params)
     step = model.step
-    before = decode._generate._cache_size()
+    before = generation._generate._cache_size()
     texts = [
         decode.generate(step, params, carry, jnp.array([1]), 40, key=jax.random.key(seed), choose=decode.sampling(0.9))[
             1
@@ -143,7 +144,7 @@ def test_one_seed_one_text_and_one_compilation(key):
         for seed in (1, 1, 2)
     ]
     assert texts[0].tolist() == texts[1].tolist() != texts[2].tolist()
-    assert decode._generate._cache_size() == before + 1
+    assert generation._generate._cache_size() == before + 1
 
 
 def test_generate_wants_a_prime(key):
