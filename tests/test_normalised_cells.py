@@ -258,3 +258,12 @@ def test_weight_norm_as_torch(key):
     x, h = (torch.tensor(np.asarray(a)) for a in (xs[0], carry.h))
     expected = torch.tanh(parts[0](x) + parts[1](h) + torch.tensor(np.asarray(params["cell"]["bias"])))
     leaves_close(run(cell, params, carry, xs)[0], [expected.detach().numpy()], TOL)
+
+
+def test_weight_norm_of_short_columns_in_float16(key):
+    """Lengths are of float32: the squares of small numbers are 0 in float16."""
+    cell = jaxrnn.weight_norm(variant("gru"))
+    params, carry, xs = problem(cell, key, T, (B,), D, dtype="float32")
+    params["cell"]["kernel"] *= 1e-4
+    half = jaxrnn.precision(cell, compute_dtype="float16", carry_dtype="float32", output_dtype="float32")
+    leaves_close(run(half, params, carry, xs), run(cell, params, carry, xs), tolerance("float16", T))

@@ -201,3 +201,16 @@ def test_stack_dropout(key):
         leaves_close(after[f"layer_{i}"], state, 3 * TOL)
     assert_close(ys, xs, 3 * TOL)
     assert (masks[0] != masks[1]).any()
+
+
+def test_stack_dropout_with_skip_connections(key):
+    """The stack's y is that of all layers whole; what the next layer reads of it is not."""
+    cell = jaxrnn.stack(variant("lstm"), variant("gru"), dropout=RATE, skip=True)
+    params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
+    (_, ys), calls = observed(cell, params, carry, xs, key)
+    below = np.asarray(calls[0].ys)
+    assert_close(ys[..., : below.shape[-1]], below, 0.0)
+    assert_close(ys[..., below.shape[-1] :], calls[1].ys, 0.0)
+    read = calls[1].inputs
+    assert_close(read[..., : xs.shape[-1]], xs, 0.0)
+    multiplier(read[..., xs.shape[-1] :], below, RATE)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import checks
 from jaxrnn.cell import Cell
 from jaxrnn.record import factory
+from jaxrnn.wrappers.members import one_array
 
 MERGES = {
     "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
@@ -32,9 +34,10 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
     run by alone. Raises TypeError for what is not a cell, ValueError for another word.
     Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
-    if not callable(merge) and merge not in MERGES:
+    known = callable(merge) or merge in MERGES or hasattr(jnp, merge)  # jnp.multiply comes as its name
+    if not known:
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
-    merged = merge if callable(merge) else MERGES[merge]
+    merged = merge if callable(merge) else MERGES.get(merge) or getattr(jnp, merge)
 
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
@@ -44,6 +47,13 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
         k1, k2 = (None, None) if key is None else jax.random.split(key)
         there, ys = run(forward, params["forward"], carry["forward"], xs, k1)
         back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
+        if merge in MERGES:
+            one_array("bidirectional", forward, ys)
+        if merge in ("sum", "mean") and jnp.shape(ys) != jnp.shape(zs):
+            raise ValueError(
+                f"merge: expected y of one size from both cells for {merge!r}, got {checks.describe(ys)} of "
+                f"{forward!r} and {checks.describe(zs)} of {backward!r}; merge='concat' takes two sizes"
+            )
         return {"forward": there, "backward": back}, merged(ys, zs)
 
     first = forward.input

@@ -8,6 +8,7 @@ import jax
 
 from jaxrnn.cell import Cell
 from jaxrnn.record import factory
+from jaxrnn.wrappers.members import leaves_named, shown
 from jaxrnn.wrappers.noise import drop, dropped, kept, per_what, rate
 from jaxrnn.wrappers.recurrent_dropout import recurrent_dropout
 
@@ -73,21 +74,16 @@ def weight_drop(cell: Cell, rate: float, *, names: tuple[str, ...] = ("recurrent
         if key is None:
             return run(cell, params, carry, xs, None)
         key, own = jax.random.split(key)
-        leaves, tree = jax.tree_util.tree_flatten_with_path(params)
-        found = [i for i, (path, _) in enumerate(leaves) if _last(path) in names]
-        if not found:
-            there = ", ".join(sorted({_last(path) for path, _ in leaves}))
-            raise ValueError(f"names: expected names of parameters of {cell!r}, which are {there}, got {names!r}")
-        values = [leaf for _, leaf in leaves]
-        for i, k in zip(found, jax.random.split(own, len(found)), strict=True):
-            values[i] = dropped(kept(k, values[i].shape, rate), values[i], rate)
-        return run(cell, jax.tree.unflatten(tree, values), carry, xs, key)
+        found = leaves_named(params, names, cell)
+        keys = dict(zip(found, jax.random.split(own, len(found)), strict=True))
+
+        def one(path, leaf):
+            k = keys.get(shown(path))
+            return leaf if k is None else dropped(kept(k, leaf.shape, rate), leaf, rate)
+
+        return run(cell, jax.tree_util.tree_map_with_path(one, params), carry, xs, key)
 
     return dataclasses.replace(cell, sequence=sequence)
 
 
 _rate = rate  # `rate` is an argument above
-
-
-def _last(path):
-    return jax.tree_util.keystr(path[-1:], simple=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Cell, Params, features, product
 from jaxrnn.record import factory, nonlinearity
-from jaxrnn.wrappers.members import within
+from jaxrnn.wrappers.members import one_array, within
 
 
 @factory
@@ -71,11 +71,14 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, input_size)
         stored = _stored(params)
-        H = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored)).shape[-1]
+        y = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored))
+        one_array("projection", cell, y)
+        H = y.shape[-1]
         return {"cell": params, "kernel": kernel_init(k2, (H, size), stored), "bias": jnp.zeros(size, stored)}
 
     def sequence(run, params, carry, xs, key):
         carry, ys = run(cell, params["cell"], carry, xs, key)
+        one_array("projection", cell, ys)
         z = product(ys, params["kernel"], ys.dtype)
         return carry, (z + params["bias"].astype(z.dtype)).astype(ys.dtype)
 
@@ -111,6 +114,8 @@ def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | Non
     init(key, input_size) -> params: with it f is called as f(params, x). The carry is ().
     """
     function = nonlinearity(f, "f")
+    if init is not None and not callable(init):
+        raise TypeError(f"init: expected a function (key, input_size) -> params, got {init!r}")
 
     def sequence(run, params, carry, xs, key):
         return carry, function(xs) if init is None else function(params, xs)
@@ -119,7 +124,9 @@ def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | Non
 
 
 def _same_size(wrapper, cell, xs, ys):
-    if getattr(xs, "ndim", 0) == 0 or xs.shape != ys.shape:
+    one_array(wrapper, cell, xs, "x")
+    one_array(wrapper, cell, ys)
+    if xs.shape != ys.shape:
         raise ValueError(
             f"{wrapper}: expected y of the shape of x, [..., H] with H=D, got x {checks.describe(xs)} and "
             f"y {checks.describe(ys)} of {cell!r}; projection(cell, D) gives y that size"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Stage
 from jaxrnn.taps import tapped
 
@@ -49,6 +50,33 @@ def in_parts(cell: Cell, wrapper: str) -> None:
         raise TypeError(
             f"{wrapper}: expected a cell in three parts (drive, stages, output), to reach its state within a step, "
             f"got {cell!r}, a plain step"
+        )
+
+
+def leaves_named(params: Any, names: tuple[str, ...], owner: Cell) -> dict[str, Any]:
+    """path -> leaf, of the leaves of params whose last name is one of `names`; refuses names of none."""
+    if not isinstance(names, tuple):
+        raise TypeError(f"names: expected a tuple of names, got {names!r}; write ({names!r},)")
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    last = [jax.tree_util.keystr(path[-1:], simple=True) for path, _ in leaves]
+    if not set(names) & set(last):
+        raise ValueError(
+            f"names: expected names of parameters of {owner!r}, which are {', '.join(sorted(set(last)))}, got {names!r}"
+        )
+    return {shown(path): leaf for (path, leaf), name in zip(leaves, last, strict=True) if name in names}
+
+
+def shown(path: Any) -> str:
+    """A path in a pytree, its names with points between."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
+    """Refuse outputs (or inputs) that are not one array, as those of emit_carry."""
+    if not hasattr(value, "shape"):
+        raise TypeError(
+            f"{wrapper}: expected {name} of {cell!r} as one array, got {checks.describe(value)}; put what makes more "
+            "of it, such as emit_carry, on the outside"
         )
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cell import Cell
 from jaxrnn.record import factory
+from jaxrnn.wrappers.members import one_array
 from jaxrnn.wrappers.noise import drop, rate
 
 
@@ -21,7 +22,7 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
     skip: every layer reads x too, [x, y below], and the stack's y is that of all layers side by side (Graves 2013,
         arXiv 1308.0850). To add x to a layer's y instead, give it as `residual(cell)`.
     dropout: the part of each layer's y that the next does not see, where `unroll` has a key: fresh each step, what is
-        left times 1 / (1 - dropout), none after the last layer; as PyTorch's `dropout`.
+        left times 1 / (1 - dropout), none in what comes out of the stack; as PyTorch's `dropout`.
 
     As many layers in both directions, PyTorch's `bidirectional=True, num_layers=L`, are
     `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
@@ -42,6 +43,8 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
         for (name, cell), k in zip(layers.items(), jax.random.split(key, len(cells)), strict=True):
             params[name] = cell.init(k, below.shape[-1])
             below = cell.outputs(params[name], below)
+            if skip or name != names[-1]:
+                one_array("stack", cell, below)
             if skip:
                 below = jax.eval_shape(_beside, x, below)
         return params
@@ -51,9 +54,9 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
         keys = [None] * 2 * len(cells) if key is None else list(jax.random.split(key, 2 * len(cells)))
         for i, (name, cell) in enumerate(layers.items()):
             new[name], y = run(cell, params[name], carry[name], x, keys[2 * i])
+            ys.append(y)
             if key is not None and i + 1 < len(cells):
                 y = drop(keys[2 * i + 1], y, dropout)
-            ys.append(y)
             x = _beside(first, y) if skip else y
         return new, jnp.concatenate(ys, axis=-1) if skip else y
 

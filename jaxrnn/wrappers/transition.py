@@ -144,7 +144,8 @@ def _without_noise(wrapper, cells, least):
 
 
 def _same_carry(wrapper, one, params, other, others):
-    if jax.eval_shape(one.start, params) != jax.eval_shape(other.start, others):
+    wanted, came = jax.eval_shape(one.start, params), jax.eval_shape(other.start, others)
+    if jax.tree.structure(wanted) != jax.tree.structure(came) or wanted != came:
         raise ValueError(f"{wrapper}: expected cells with the carry of {one!r}, got {other!r}")
 
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cell import Cell, Stage
-from jaxrnn.record import factory
-from jaxrnn.wrappers.members import within
+from jaxrnn.record import factory, wide
+from jaxrnn.wrappers.members import leaves_named, shown, within
 
 
 @factory
@@ -26,19 +26,19 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        kernels = _named(params, names)
-        if not kernels:
-            raise ValueError(f"names: expected names of parameters of {cell!r}, got {names!r}")
-        return {"cell": params, "scale": {path: _length(v)[..., 0, :].astype(v.dtype) for path, v in kernels.items()}}
+        kernels = leaves_named(params, names, cell)
+        scale = {path: _length(_wide(v))[..., 0, :].astype(v.dtype) for path, v in kernels.items()}
+        return {"cell": params, "scale": scale}
 
     def made(params):
         """The cell's params, with the kernels that are used."""
 
         def one(path, v):
-            scale = params["scale"].get(_shown(path))
+            scale = params["scale"].get(shown(path))
             if scale is None:
                 return v
-            return (v / _length(v) * scale[..., None, :].astype(v.dtype)).astype(v.dtype)
+            w = _wide(v)
+            return (w / _length(w) * scale[..., None, :].astype(w.dtype)).astype(v.dtype)
 
         return {"cell": jax.tree_util.tree_map_with_path(one, params["cell"])}
 
@@ -62,15 +62,11 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
     )
 
 
-def _named(params, names):
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {_shown(path): leaf for path, leaf in leaves if jax.tree_util.keystr(path[-1:], simple=True) in names}
-
-
-def _shown(path):
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
 def _length(v):
     """The Euclidean length of each column, with that axis kept."""
     return jnp.sqrt(jnp.square(v).sum(-2, keepdims=True))
+
+
+def _wide(v):
+    """In float32 at least: the square of a small float16 is 0."""
+    return v.astype(wide(v.dtype))
