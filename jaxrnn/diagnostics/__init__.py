@@ -1,0 +1,43 @@
+"""Look inside a recurrent network: gradients, Jacobians, Lyapunov exponents, gates, fixed points, memory. And plots.
+
+Each function gives arrays, and has a plot that makes a figure of them: it draws on `ax`, or on a new figure, and gives
+back the axes. matplotlib is loaded by the first plot.
+"""
+
+from jaxrnn.diagnostics.fixed_points import FixedPoints, fixed_points, plot_fixed_points
+from jaxrnn.diagnostics.gates import gate_trace, plot_gate_trace
+from jaxrnn.diagnostics.gradients import gradient_norms, plot_gradient_norms
+from jaxrnn.diagnostics.jacobians import (
+    Spectrum,
+    jacobian_norms,
+    jacobians,
+    plot_eigenvalues,
+    plot_jacobian_norms,
+    plot_singular_values,
+    spectrum,
+)
+from jaxrnn.diagnostics.lyapunov import LyapunovExponents, lyapunov_exponents, plot_lyapunov_exponents
+from jaxrnn.diagnostics.memory import MemoryCurve, memory_curve, plot_memory_curve
+
+__all__ = [
+    "FixedPoints",
+    "LyapunovExponents",
+    "MemoryCurve",
+    "Spectrum",
+    "fixed_points",
+    "gate_trace",
+    "gradient_norms",
+    "jacobian_norms",
+    "jacobians",
+    "lyapunov_exponents",
+    "memory_curve",
+    "plot_eigenvalues",
+    "plot_fixed_points",
+    "plot_gate_trace",
+    "plot_gradient_norms",
+    "plot_jacobian_norms",
+    "plot_lyapunov_exponents",
+    "plot_memory_curve",
+    "plot_singular_values",
+    "spectrum",
+]
