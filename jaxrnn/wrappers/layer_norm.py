@@ -27,8 +27,8 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
     The biases of the cell are those of the normalised values. An LSTM's projection is not normalised.
 
     Keeps the three parts: the recurrent product stays bare, its normalisation is in `update`, which then mixes units.
-    Raises TypeError for a composition or a plain step, ValueError for a cell without a product made by
-    `jaxrnn.cell.product`. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+    Raises TypeError for a composition or a plain step, ValueError, in `init`, for a cell whose products are not made by
+    `jaxrnn.cell.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
     """
     if not cell.has_parts and cell.sequence is not None:
         raise TypeError(f"layer_norm: expected one cell, got {cell!r}; wrap each of its members")
@@ -48,8 +48,11 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         params = cell.init(key, input_size)
         x = jax.ShapeDtypeStruct((input_size,), jnp.float32) if cell.input is None else cell.input(params)
         sizes = jax.eval_shape(_sizes, params, x)
-        if not sizes["input"]:
-            raise ValueError(f"layer_norm: expected a cell with a product made by jaxrnn.cell.product, got {cell!r}")
+        if len(sizes["input"]) != 1 or len(sizes["recurrent"]) != len(places):
+            raise ValueError(
+                "layer_norm: expected a cell whose drive, and whose every recurrent stage, has one product made by "
+                f"jaxrnn.cell.product, got {cell!r}; of several cells in one, wrap each"
+            )
         stored = jax.tree.leaves(params)[0].dtype
         made = {
             "cell": params,
@@ -62,7 +65,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         return made
 
     def _sizes(params, x):
-        """What is to be normalised."""
+        """What is to be normalised, as it is tapped."""
         found: dict[str, list[Any]] = {"input": [], "recurrent": [], "cell": []}
 
         def into(name):
@@ -109,8 +112,9 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
             recur = within(stage.recur)
         return Stage(recur, update, stage.recurrent)
 
-    places = iter(range(len(cell.stages)))
-    stages = tuple(normed_stage(s, next(places) if s.recur is not None and s.recurrent else None) for s in cell.stages)
+    # Which stages have a recurrent product: the place of each is that of its gain.
+    places = [k for k, stage in enumerate(cell.stages) if stage.recur is not None and stage.recurrent]
+    stages = tuple(normed_stage(s, places.index(k) if k in places else None) for k, s in enumerate(cell.stages))
 
     def sequence(run, params, carry, xs, key):
         """A cell with noise has it within: what it runs in its place is normalised in turn."""
