@@ -100,7 +100,7 @@ def stream(
     length: int,
     *,
     key: jax.Array,
-    choose=sampling(),
+    choose: Chooser = sampling(),
     block: int = 16,
     end: int | Sequence[int] | None = None,
     pad: int = -1,
