@@ -1,7 +1,17 @@
 """Models shaped like the task: small records of pure functions around a cell, one per file."""
 
 from jaxrnn.models.classifier import Classifier, classifier
+from jaxrnn.models.encoder_decoder import EncoderDecoder, encoder_decoder
 from jaxrnn.models.language_model import LanguageModel, language_model
 from jaxrnn.models.tagger import Tagger, tagger
 
-__all__ = ["Classifier", "LanguageModel", "Tagger", "classifier", "language_model", "tagger"]
+__all__ = [
+    "Classifier",
+    "EncoderDecoder",
+    "LanguageModel",
+    "Tagger",
+    "classifier",
+    "encoder_decoder",
+    "language_model",
+    "tagger",
+]
