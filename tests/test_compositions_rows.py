@@ -134,6 +134,17 @@ def test_clipped_gradients(bound, key, rng):
     assert_close(grads, clipped_lstm_grads(double(params), double(xs), weights, bound), tolerance("float64", 2 * T))
 
 
+def test_a_projection_is_not_cut(key):
+    """It leads to no other step: of one step nothing is cut."""
+    inner = variant("lstm_projection")
+    params, _, xs = given(inner, key)
+
+    def grads(cell):
+        return quickly(jax.grad(lambda p: jnp.sum(jaxrnn.unroll(cell, p, None, xs[:1])[1] ** 2)))(params)
+
+    assert_close(grads(jaxrnn.cut_gradient(inner)), grads(inner), TOL)
+
+
 def test_emit_carry(key):
     """The carries of all steps beside y, with rows of every kind; where no step is taken 0, as y."""
     cell = jaxrnn.emit_carry(variant("lstm"))
