@@ -82,9 +82,10 @@ def explain(
 
         def member(inner, params, its, x, key, backwards=False):
             # A member is named as its carry is; one that has all of the carry is the cell itself, in another form.
-            named = [k for k, v in carry.items() if v is its] if isinstance(carry, dict) else []
             whole = jax.tree.structure(its) == jax.tree.structure(carry)
-            own = named[0] if named else "" if whole else f"member_{next(inside)}"
+            parts = carry.items() if isinstance(carry, dict) else ()
+            named = [k for k, part in parts if _first(part) is _first(its) is not None]
+            own = "" if whole else named[0] if named else f"member_{next(inside)}"
             return walk(".".join(filter(None, (name, own))), inner, params, its, x)
 
         return cell.sequence(member, params, carry, x, None)
@@ -114,6 +115,12 @@ def explain(
     return Explanation(
         tuple(layers), _flops(forward.jaxpr.jaxpr), _flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
     )
+
+
+def _first(carry):
+    """The first array of a carry, by which it is known; a learned carry hands them on in pairs."""
+    leaf = next(iter(jax.tree.leaves(carry)), None)
+    return getattr(leaf, "carry", leaf)
 
 
 def _batch(cell, params, xs):

@@ -34,10 +34,11 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
     run by alone. Raises TypeError for what is not a cell, ValueError for another word.
     Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
-    known = callable(merge) or merge in MERGES or hasattr(jnp, merge)  # jnp.multiply comes as its name
-    if not known:
+    merged = merge
+    if isinstance(merge, str):
+        merged = MERGES.get(merge) or getattr(jnp, merge, None)  # jnp.multiply comes as its name
+    if not callable(merged):
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
-    merged = merge if callable(merge) else MERGES.get(merge) or getattr(jnp, merge)
 
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
