@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import assert_close, tolerance
 
 import jaxrnn
 from jaxrnn import decode
@@ -152,3 +153,143 @@ def test_generate_wants_a_prime(key):
         ValueError, match=r"prime: expected \[P, ...\] with at least one token to begin from, got \(0,\)"
     ):
         decode.generate(counting, None, (0, 0), jnp.zeros(0, int), 3, key=key)
+
+
+def rows_step(params, carry, token):
+    """Logits of each place, row and symbol by themselves; the carry is the sum of what was read, and a common count."""
+    total, count = carry
+    return (total + token, count + 1), params[count, jnp.arange(token.shape[0]), token]
+
+
+def rows_by_hand(params, prime, length, end, allowed=lambda row, token, written: range(V)):
+    """Greedy, row by row: tokens with -1 past the end, their log-probabilities, what each row has read."""
+    params = np.asarray(params)
+    log = params - np.log(np.exp(params).sum(-1, keepdims=True))
+    tokens = np.full((length, prime.shape[1]), -1)
+    scores = np.zeros(tokens.shape)
+    totals = prime.sum(0)
+    for row in range(prime.shape[1]):
+        token = prime[-1, row]
+        for t in range(length):
+            open_ = list(allowed(row, token, t))
+            if not open_:
+                break
+            here = log[len(prime) - 1 + t, row, token]
+            token = max(open_, key=lambda s: here[s])
+            tokens[t, row], scores[t, row] = token, here[token]
+            if token in end:
+                break
+            if t + 1 < length:
+                totals[row] += token
+    return tokens, scores, totals
+
+
+def twins(row, token, written):
+    """Which symbols may follow, as a list: none after 2, no 4 in row 0, no 6 among the first three."""
+    return [s for s in range(V) if token != 2 and (row, s) != (0, 4) and (s != 6 or written >= 3)]
+
+
+def twins_mask(carry, token, written):
+    symbols, row = jnp.arange(V), jnp.arange(token.shape[0])[:, None]
+    return (token[:, None] != 2) & ((row != 0) | (symbols != 4)) & ((symbols != 6) | (written >= 3))
+
+
+@pytest.mark.parametrize("end", [None, 3, (3, 5)])
+@pytest.mark.parametrize("limited", [False, True])
+def test_rows_end_by_themselves(end, limited, key):
+    """Symbols, scores and carries against a loop for each row; what is written is free of what is forbidden."""
+    k1, k2 = jax.random.split(key)
+    params = 2 * jax.random.normal(k1, (12, 20, V, V), float)
+    prime = jax.random.randint(k2, (2, 20), 3, V)
+    limits = (twins, twins_mask) if limited else (lambda row, token, written: range(V), None)
+    carry = jnp.zeros(20, int), 0
+    (total, count), tokens, scores = decode.generate(
+        rows_step, params, carry, prime, 10, key=key, choose=decode.greedy(), end=end, allowed=limits[1], scores=True
+    )
+    ended = () if end is None else np.atleast_1d(end)
+    expected = rows_by_hand(params, np.array(prime), 10, ended, limits[0])
+    assert np.array_equal(tokens, expected[0])
+    assert_close(scores, expected[1], tolerance("float64", 10))
+    assert count == 11
+    # Also a row that a dead end has closed has read its last symbol.
+    assert np.array_equal(total, expected[2])
+    lengths = (expected[0] >= 0).sum(0)
+    assert len(set(lengths.tolist())) > 3 or (end is None and not limited)
+
+
+def test_a_fixed_mask_and_sampling(key):
+    """Drawn symbols are of those allowed, all of them come, and their scores are the model's, not those of the draw."""
+    logits = jax.random.normal(key, (V,), float)
+    mask = jnp.array([True, False, True, False, True, True, False])
+    step = lambda params, carry, token: (carry, jnp.broadcast_to(logits, (*token.shape, V)))  # noqa: E731
+    _, tokens, scores = decode.generate(
+        step, None, (), jnp.zeros((1, 50), int), 20, key=key, choose=decode.sampling(3.0), allowed=mask, scores=True
+    )
+    assert set(tokens.ravel().tolist()) == {0, 2, 4, 5}
+    log = np.asarray(logits) - np.log(np.exp(np.asarray(logits)).sum())
+    assert_close(scores, log[tokens], tolerance("float64", 1))
+
+
+def test_stream_stops_at_the_end(key):
+    """Rows that end in different blocks: what `generate` writes in one go, and no block after the last row's end."""
+    k1, k2 = jax.random.split(key)
+    params = jax.random.normal(k1, (60, 4, V, V), float)
+    prime = jax.random.randint(k2, (1, 4), 0, V)
+    # The end may not come before the 3rd, 8th, 13th, 18th symbol.
+    late = lambda carry, token, written: (jnp.arange(V) != 3) | (written >= jnp.array([[2], [7], [12], [17]]))  # noqa: E731
+    options = dict(key=key, choose=decode.greedy(), end=3, pad=9, allowed=late)
+    carry = jnp.zeros(4, int), jnp.int32(0)
+    _, whole = decode.generate(rows_step, params, carry, prime, 50, **options)
+    pieces = list(decode.stream(rows_step, params, carry, prime, 50, block=2, **options))
+    written = np.concatenate(pieces)
+    last = int((np.asarray(whole) != 9).sum(0).max())
+    assert 17 < last < 50 and len(written) == -(-last // 2) * 2
+    assert np.array_equal(written, whole[: len(written)]) and (whole[len(written) :] == 9).all()
+
+
+def test_text_from_a_vector(key):
+    """One to many: the vector makes the carry, or is read at every step from a part of the carry that stays."""
+    k1, k2, k3 = jax.random.split(key, 3)
+    cell = jaxrnn.gru(6)
+    params = {
+        "cell": cell.init(k1, V + 2),
+        "start": jax.random.normal(k2, (2, 6), "float32"),
+        "readout": jax.random.normal(k3, (6, V), "float32"),
+    }
+    vector = jnp.array([[1.0, -0.5], [-2.0, 0.3], [0.4, 0.9]], "float32")
+
+    def step(params, carry, token):
+        vector, inner = carry
+        x = jnp.concatenate([jax.nn.one_hot(token, V, dtype="float32"), vector], -1)
+        inner, y = cell.step(params["cell"], inner, x)
+        return (vector, inner), y @ params["readout"]
+
+    begin = vector, type(cell.initial_carry(params["cell"]))(jnp.tanh(vector @ params["start"]))
+    prime = jnp.zeros((1, 3), int)
+    (kept, _), tokens = decode.generate(step, params, begin, prime, 7, key=key, choose=decode.greedy())
+    best = decode.beam(step, params, begin, prime, 7, width=1)
+    assert np.array_equal(kept, vector) and np.array_equal(best.carry[0], vector)
+    assert np.array_equal(best.tokens[..., 0], tokens)
+    carry, token = begin, prime[0]
+    for t in range(7):
+        carry, logits = step(params, carry, token)
+        token = jnp.argmax(logits, -1)
+        assert tokens[t].tolist() == token.tolist()
+    assert len({tuple(text) for text in tokens.T.tolist()}) > 1, "each vector its own text"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"end": 7}, "end: expected numbers below V=7, got 7"),
+        ({"end": "7"}, "end: expected the number of a symbol, or several, or None, got '7'"),
+        (
+            {"allowed": jnp.ones(3, bool)},
+            "allowed: expected bool, [V] or [..., V] = (7,), True for the symbols that may come next, got bool(3,)",
+        ),
+    ],
+)
+def test_generate_refuses(options, message, key):
+    with pytest.raises(ValueError, match=r"expected") as raised:
+        decode.generate(counting, None, (jnp.int32(0), jnp.int32(0)), [1], 3, key=key, **options)
+    assert str(raised.value) == message
