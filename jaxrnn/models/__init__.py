@@ -2,16 +2,19 @@
 
 from jaxrnn.models.classifier import Classifier, classifier
 from jaxrnn.models.encoder_decoder import EncoderDecoder, encoder_decoder
+from jaxrnn.models.forecaster import Forecaster, forecaster
 from jaxrnn.models.language_model import LanguageModel, language_model
 from jaxrnn.models.tagger import Tagger, tagger
 
 __all__ = [
     "Classifier",
     "EncoderDecoder",
+    "Forecaster",
     "LanguageModel",
     "Tagger",
     "classifier",
     "encoder_decoder",
+    "forecaster",
     "language_model",
     "tagger",
 ]
