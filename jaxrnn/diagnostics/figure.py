@@ -20,6 +20,11 @@ def pyplot() -> Any:
     return plt
 
 
+def ticker() -> Any:
+    """matplotlib.ticker: where the marks on an axis stand."""
+    return optional("matplotlib.ticker", "train", "a plot")
+
+
 def axes(ax: Any, *, size: tuple[float, float] = (6.4, 4.0)) -> Any:
     """The axes to draw on: those given, or those of a new figure."""
     return pyplot().subplots(figsize=size, layout="constrained")[1] if ax is None else ax
@@ -37,14 +42,18 @@ def finish(ax: Any, *, x: str, y: str, title: str = "", legend: bool = False) ->
     return ax
 
 
-def line(ax: Any, x: Any, values: Any, label: str, colour: str, **style: Any) -> None:
-    """A line of values [T, ...]: over rows their median, with a band from the 10th to the 90th of 100 of them."""
+def line(ax: Any, x: Any, values: Any, label: str, colour: str, *, above: float = -np.inf, **style: Any) -> None:
+    """A line of values [T, ...]: over rows their median, with a band from the 10th to the 90th of 100 of them.
+
+    What is not above `above` is left out: 0 has no place on a logarithmic scale.
+    """
     values = np.asarray(values, np.float64)
-    values = values.reshape(len(values), -1)
-    ax.plot(x, np.median(values, 1), color=colour, label=label, **style)
-    if values.shape[1] > 1:
-        low, high = np.quantile(values, (0.1, 0.9), axis=1)
-        ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    low, middle, high = np.quantile(values.reshape(len(values), -1), (0.1, 0.5, 0.9), axis=1)
+    ax.plot(x, np.where(middle > above, middle, np.nan), color=colour, label=label, **style)
+    if values.size > len(values):
+        low = np.where(low > above, low, np.min(middle[middle > above], initial=np.inf))
+        shown = (high > above) & np.isfinite(low)
+        ax.fill_between(x, low, high, where=shown, color=colour, alpha=0.15, linewidth=0)
 
 
 def colour(i: int) -> str:

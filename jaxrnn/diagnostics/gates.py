@@ -31,7 +31,8 @@ def gate_trace(cell: Cell, params: Params, carry: Carry | None, xs: Inputs, **op
 
     def act(run, name, member, params, its, xs, key):
         its, (ys, seen) = run(traced(member), params, its, xs, key)
-        found.update({name: seen} if seen else {})
+        ordered = sorted(seen, key=lambda k: (member.gates.find(k[0]), k))  # a compiled loop gives them by the alphabet
+        found.update({name: {k: seen[k] for k in ordered}} if seen else {})
         return its, ys
 
     _, batch = checks.unroll(cell, params, carry, xs, None, None, None, None)
@@ -84,8 +85,7 @@ def plot_gate_trace(
     assert ax is not None
     for axis, (label, values) in zip(ax, gates.items(), strict=True):
         order = orders.setdefault(values.shape[1], np.argsort(values.mean(0), kind="stable"))
-        signed = values.min() < 0
-        reach = max(1.0, float(np.abs(values).max())) if not signed else float(np.abs(values).max())
+        signed, reach = values.min() < 0, max(1.0, float(np.abs(values).max()))
         image = axis.imshow(
             values.T[order],
             aspect="auto",
@@ -95,10 +95,11 @@ def plot_gate_trace(
             vmin=-reach if signed else 0,
             vmax=reach,
         )
-        axis.figure.colorbar(image, ax=axis, pad=0.01)
-        axis.set_ylabel(f"{label}\n(units)")
+        axis.figure.colorbar(image, ax=axis, pad=0.01).locator = figure.ticker().MaxNLocator(4)
+        axis.set_ylabel(f"gate {label}\nunit, sorted")
+        axis.yaxis.set_major_locator(figure.ticker().MaxNLocator(4, integer=True))
         axis.spines[:].set_visible(False)
-    ax[0].set_title("Gates along the steps", loc="left", fontsize="medium", fontweight="bold")
+    ax[0].set_title("What each gate does at each step", loc="left", fontsize="medium", fontweight="bold")
     ax[-1].set_xlabel("t (steps)")
     if inputs is not None:
         ax[-1].set_xticks(range(len(inputs)), list(inputs))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params
 from jaxrnn.diagnostics import figure
-from jaxrnn.diagnostics.inside import by_name, labelled, watched
+from jaxrnn.diagnostics.inside import by_name, watched
 from jaxrnn.record import factory
 from jaxrnn.unroll import unroll
 from jaxrnn.wrappers.members import around
@@ -76,20 +76,26 @@ def perturbed(cell: Cell) -> Cell:
 
 
 def plot_gradient_norms(norms: dict[str, Any], *, distance: bool = False, ax: Any = None) -> Any:
-    """A line for each array [T, ...] of a dict, also nested, on a logarithmic scale; over rows median and 10 to 90%.
+    """A line for each array [T, ...] of a dict, on a logarithmic scale; over rows the median, and a band of 10 to 90%.
 
-    norms: of `gradient_norms`, or what is to be compared, {"LSTM": norms["carry"], "tanh": ...}.
+    norms: of `gradient_norms` (of a composition: the whole carry of each member), or what is to be compared, {"LSTM":
+        norms["carry"], "tanh": ...}.
     distance: against the steps from t to the last, in place of t.
     """
     ax = figure.axes(ax)
-    for i, (label, values) in enumerate(labelled(norms).items()):
-        values = np.asarray(values, np.float64)
+    for i, (label, values) in enumerate(_lines(norms).items()):
         steps = np.arange(len(values))
-        x = steps[::-1] if distance else steps
-        figure.line(ax, x, np.where(values > 0, values, np.nan), label, figure.colour(i), linewidth=1.8)
+        figure.line(ax, steps[::-1] if distance else steps, values, label, figure.colour(i), above=0, linewidth=1.8)
     ax.set_yscale("log")
     x = "distance to the last step, T - 1 - t (steps)" if distance else "t (steps)"
     return figure.finish(ax, x=x, y="norm of d loss / d carry at t", title="How far the gradient reaches", legend=True)
+
+
+def _lines(norms):
+    """What is drawn of the norms: no line twice, and few."""
+    members = {name: inner["carry"] if isinstance(inner, dict) else inner for name, inner in norms.items()}
+    one_field = len(members) == 2 and "carry" in members
+    return {name: a for name, a in members.items() if not (one_field and name == "carry")}
 
 
 def _rows(cell, params, carry, xs, options):

@@ -88,11 +88,11 @@ def plot_eigenvalues(eigenvalues: Any, *, label: str = "", ax: Any = None) -> An
     values = np.ravel(np.asarray(eigenvalues))
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 400))
     if not ax.lines:
-        ax.plot(circle.real, circle.imag, color="0.55", linewidth=1, label="|λ| = 1")
+        ax.plot(np.real(circle), np.imag(circle), color="0.55", linewidth=1, label="|λ| = 1")
     alpha = min(0.8, max(0.08, 60 / max(len(values), 1)))
     ax.scatter(
-        values.real,
-        values.imag,
+        np.real(values),
+        np.imag(values),
         s=16,
         alpha=alpha,
         linewidth=0,
