@@ -242,8 +242,7 @@ CONSTRAINTS = {
 }
 
 
-@pytest.mark.parametrize("width", [3, 150])
-@pytest.mark.parametrize("case", CONSTRAINTS)
+@pytest.mark.parametrize(("case", "width"), [*[(case, 150) for case in CONSTRAINTS], ("function", 3)])
 def test_what_is_forbidden_never_comes(case, width, key):
     """Candidates go and probabilities stay: the search over the texts that are left."""
     allowed, by_hand = CONSTRAINTS[case]
@@ -280,6 +279,29 @@ def test_equals_stand_in_order():
     # With the end at 2 a text of one symbol leads (fewer factors), then one of two, then those that go on.
     found = decode.beam(even, None, (), [0], 3, width=4, n_best=4, end=2)
     assert found.tokens.T.tolist() == [[2, -1, -1], [0, 2, -1], [0, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("attention", [None, "bahdanau"])
+def test_a_translation_is_the_plain_search_over_apply(attention, key):
+    """Step by step from the encoder's state, against logits of whole texts, which teacher forcing gives."""
+    model = jaxrnn.models.encoder_decoder(jaxrnn.gru(3), jaxrnn.gru(3), 5, 4, 2, attention=attention)
+    params = noisy(model, key)
+    source, lengths = generator(key).integers(0, 5, (3, 2)), jnp.array([3, 2])
+    found = decode.beam(
+        model.step, params, model.encode(params, source, lengths=lengths), jnp.zeros((1, 2), int), 4,
+        width=3, n_best=3, end=1, length_penalty=0.6,
+    )  # fmt: skip
+    logits = jax.jit(lambda targets: model.apply(params, source, targets, lengths=lengths))
+    for b in range(2):
+
+        @functools.cache
+        def ahead(written, b=b):
+            targets = np.zeros((5, 2), int)
+            targets[: len(written), b] = written
+            here = np.asarray(logits(targets))[len(written), b]
+            return (here - np.log(np.exp(here).sum()),)
+
+        check(found, (b,), plain_beam(ahead, 4, (1,), 3, 0.6), (1,), 4, 0.6)
 
 
 @pytest.mark.parametrize("time_", [3, 2])

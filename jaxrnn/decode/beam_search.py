@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax import lax
 
@@ -107,26 +108,19 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
 
     advance = jax.vmap(advance, in_axes=(axes, axis, None), out_axes=(axes, axis))
 
-    def widened(a):
-        a = jnp.expand_dims(a, axis)
-        return jnp.broadcast_to(a, (*batch, width, *a.shape[axis + 1 :]))
-
-    leaves = [widened(a) if mine else a for a, mine in zip(leaves, own, strict=True)]
+    leaves = [_widened(a, axis, width) if mine else a for a, mine in zip(leaves, own, strict=True)]
     common = [not (mine or same) for mine, same in zip(own, untouched, strict=True)]
-    dtype = _dtype(advance, leaves, widened(prime[-1]), any(common))
-
-    def taken(a, at):
-        """The hypotheses `at` [..., N] out of a [..., W, features]."""
-        return jnp.take_along_axis(a, at.reshape(*at.shape, *[1] * (a.ndim - at.ndim)), axis, mode="clip")
+    first = _widened(prime[-1], axis, width)
+    dtype = _dtype(advance, leaves, first, any(common))
 
     def penalty(n):
         return ((5 + n.astype(dtype)) / 6) ** jnp.asarray(alpha, dtype)
 
-    def keep(leaves, new, ended, parent):
-        """Each leaf that is kept for each hypothesis: as it was where ended, and that of the parent."""
-        for old, a, mine in zip(leaves, new, own, strict=True):
-            held = jnp.where(jnp.expand_dims(ended, range(axis + 1, a.ndim)), old, a) if mine and end else a
-            yield taken(held, parent) if mine else a
+    def follow(old, new, ended, parent):
+        """A leaf of each hypothesis: its parent's, as it was where that had ended."""
+        if end:
+            new = jnp.where(jnp.expand_dims(ended, range(axis + 1, new.ndim)), old, new)
+        return _taken(new, parent)
 
     def body(state):
         t, leaves, token, total, lengths, ended, tokens, parents, _ = state
@@ -140,8 +134,8 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         best, at = lax.top_k(scores, width)  # of equals the first
         parent, symbol = at // symbols, (at % symbols).astype(jnp.int32)
         total = jnp.take_along_axis(candidates.reshape(scores.shape), at, -1)
-        leaves = list(keep(leaves, new, ended, parent))
-        before, lengths = taken(ended, parent), taken(grown, parent)
+        leaves = [follow(a, b, ended, parent) if mine else b for a, b, mine in zip(leaves, new, own, strict=True)]
+        before, lengths = _taken(ended, parent), _taken(grown, parent)
         tokens = tokens.at[t].set(jnp.where(before, pad, symbol))
         parents = parents.at[t].set(parent.astype(jnp.int32))
         ended = before | limits.among(symbol, end)
@@ -154,7 +148,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
     state = (
         jnp.int32(0),
         leaves,
-        widened(prime[-1]),
+        first,
         jnp.broadcast_to(jnp.where(jnp.arange(width) == 0, 0, -jnp.inf).astype(dtype), places),  # one, to begin with
         jnp.zeros(places, jnp.int32),
         jnp.zeros(places, bool),
@@ -165,22 +159,38 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
     state = lax.while_loop(lambda state: (state[0] < length) & ~state[-1], body, state)
     _, leaves, _, total, lengths, ended, tokens, parents, _ = state
 
-    def back(at, written):
-        tokens, parents = written
-        return taken(parents, at), taken(tokens, at)
-
     best = jnp.broadcast_to(jnp.arange(n_best, dtype=jnp.int32), (*batch, n_best))
-    _, tokens = loop(back, best, (tokens, parents), reverse=True)
     total, lengths, ended = (a[..., :n_best] for a in (total, lengths, ended))
     found = total > -jnp.inf
     return Hypotheses(
-        jnp.where(found, tokens, pad),
+        jnp.where(found, _read_back(tokens, parents, best), pad),
         total / penalty(lengths),
         total,
         jnp.where(found, lengths, 0),
         found & ended,
-        jax.tree.unflatten(structure, [taken(a, best) if mine else a for a, mine in zip(leaves, own, strict=True)]),
+        jax.tree.unflatten(structure, [_taken(a, best) if mine else a for a, mine in zip(leaves, own, strict=True)]),
     )
+
+
+def _widened(a, axis, width):
+    """a [..., features] -> [..., W, features], W times the same."""
+    a = jnp.expand_dims(a, axis)
+    return jnp.broadcast_to(a, (*a.shape[:axis], width, *a.shape[axis + 1 :]))
+
+
+def _taken(a, at):
+    """a [..., W, features] -> [..., N, features], the hypotheses `at` [..., N]."""
+    return jnp.take_along_axis(a, jnp.expand_dims(at, range(at.ndim, a.ndim)), at.ndim - 1, mode="clip")
+
+
+def _read_back(tokens, parents, at):
+    """The symbols [length, ..., N] that lead to the hypotheses `at` [..., N], from the last to the first."""
+
+    def back(at, written):
+        tokens, parents = written
+        return _taken(parents, at), _taken(tokens, at)
+
+    return loop(back, at, (tokens, parents), reverse=True)[1]
 
 
 def _dtype(advance, leaves, token, common):

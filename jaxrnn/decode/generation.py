@@ -71,7 +71,9 @@ def _generate(step, params, carry, ended, prime, length, key, first, choose, end
         written = first + jnp.maximum(t - (read - 1), 0)
         open_ = limits.forbid(rule, mask, logits, after, token, written)
         token = choose(jax.random.fold_in(key, t), open_)
-        score = jnp.take_along_axis(limits.log_probabilities(logits), token[..., None], -1)[..., 0] if scores else None
+        score: Any = None
+        if scores:
+            score = jnp.take_along_axis(limits.log_probabilities(logits), token[..., None], -1)[..., 0]
         if not may_end:
             return (after, token, ended), (token, score)
         writes = t >= read - 1
