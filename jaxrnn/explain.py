@@ -81,11 +81,8 @@ def explain(
         inside = itertools.count()
 
         def member(inner, params, its, x, key, backwards=False):
-            # A member is named as its carry is; one that has all of the carry is the cell itself, in another form.
-            whole = jax.tree.structure(its) == jax.tree.structure(carry)
-            parts = carry.items() if isinstance(carry, dict) else ()
-            named = [k for k, part in parts if _first(part) is _first(its) is not None]
-            own = "" if whole else named[0] if named else f"member_{next(inside)}"
+            own = _place(its, carry)
+            own = f"member_{next(inside)}" if own is None else own
             return walk(".".join(filter(None, (name, own))), inner, params, its, x)
 
         return cell.sequence(member, params, carry, x, None)
@@ -117,10 +114,14 @@ def explain(
     )
 
 
-def _first(carry):
-    """The first array of a carry, by which it is known; a learned carry hands them on in pairs."""
-    leaf = next(iter(jax.tree.leaves(carry)), None)
-    return getattr(leaf, "carry", leaf)
+def _place(part, carry):
+    """Where in a carry a part of it stands, as a path: "" for all of it. An array is known by being the same one."""
+    for inside, leaf in jax.tree_util.tree_leaves_with_path(part)[:1]:
+        leaf = getattr(leaf, "carry", leaf)  # of a pair, as learned_carry hands them on
+        for path, other in jax.tree_util.tree_leaves_with_path(carry):
+            if other is leaf:
+                return jax.tree_util.keystr(path[: len(path) - len(inside)], simple=True, separator=".")
+    return None
 
 
 def _batch(cell, params, xs):
