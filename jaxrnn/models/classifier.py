@@ -7,12 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
+from jaxrnn.models import labels as labelled
 from jaxrnn.models import pooling as pool
-from jaxrnn.models.symbols import embedded, embedding, sizes, valid_steps
+from jaxrnn.models import symbols
 from jaxrnn.record import Record, factory
 from jaxrnn.unroll import unroll
 
@@ -33,34 +33,32 @@ class Classifier(Record):
 
         input_size: D, of sequences of features; of symbols it is known.
         """
-        size = self.embedding_size or self.vocabulary_size or input_size
-        checks.init(key, size)
-        k1, k2, k3, k4 = jax.random.split(key, 4)
-        params: dict[str, Any] = {"cell": self.cell.init(k1, size)}
-        stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)
-        if self.embedding_size is not None:
-            params["embedding"] = embedding(k2, self.vocabulary_size, self.embedding_size, stored)
-        H = self.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored)).shape[-1]
-        params["pooling"] = pool.init(self.pooling, k3, H, stored)
-        F = pool.pooled_size(self.pooling, H)
-        params["readout"] = initializers.lecun_normal()(k4, (F, self.classes), stored)
-        params["bias"] = jnp.zeros(self.classes, stored)
+        params, y = symbols.start(self, key, input_size)
+        k1, k2 = jax.random.split(jax.random.fold_in(key, 1))
+        params["pooling"] = pool.init(self.pooling, k1, y.shape[-1], y.dtype)
+        F = pool.pooled_size(self.pooling, y.shape[-1])
+        params["readout"] = initializers.lecun_normal()(k2, (F, self.classes), y.dtype)
+        params["bias"] = jnp.zeros(self.classes, y.dtype)
         return params
-
-    def outputs(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
-        """xs [T, ..., D], or [T, ...] int -> the cell's ys [T, ..., H]. `options` are those of `unroll`."""
-        key = options.get("key")
-        if self.vocabulary_size is not None:
-            if key is not None:
-                key, options["key"] = jax.random.split(key)
-            valid = valid_steps(len(xs), options)
-            xs = embedded(params, xs, self.vocabulary_size, valid=valid, key=key, dropout=self.embedding_dropout)
-        return unroll(self.cell, params["cell"], None, xs, **options)[1]
 
     def encode(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
         """xs [T, ..., D], or [T, ...] int -> one vector [..., F] for each sequence."""
-        ys = self.outputs(params, xs, **options)
-        return pool.pooled(self.pooling, params["pooling"], ys, valid_steps(len(xs), options))
+        return pool.pooled(self.pooling, params["pooling"], *self._outputs(params, xs, options))
+
+    def attention_weights(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
+        """How much each step counts, [T, ...], for a picture. Raises TypeError for another pooling than "attention"."""
+        if self.pooling != "attention":
+            raise TypeError(f"attention_weights: expected pooling='attention', got {self.pooling!r}")
+        weights = pool.attention_weights(params["pooling"], *self._outputs(params, xs, options))
+        return jnp.flip(weights, 0) if options.get("reverse") else weights
+
+    def _outputs(self, params, xs, options):
+        """The cell's ys [T, ..., H] and the valid steps, in the order in which they were read."""
+        xs, valid, options = symbols.read(self, params, xs, options)
+        ys = unroll(self.cell, params["cell"], None, xs, **options)[1]
+        if options.get("reverse"):
+            ys, valid = jnp.flip(ys, 0), jnp.flip(jnp.broadcast_to(valid, ys.shape[:-1]), 0)
+        return ys, valid
 
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
         """[..., F] -> logits [..., C]."""
@@ -70,7 +68,7 @@ class Classifier(Record):
     def apply(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
         """xs [T, ..., D], or [T, ...] int -> logits [..., C]. `options` are those of `unroll`: lengths, mask, key, ...
 
-        A sequence of length 0 gets the logits of a vector of 0.
+        A sequence without a valid step gets the logits of a vector of 0. With `reverse`, "last" is what is read last.
         """
         return self.readout(params, self.encode(params, xs, **options))
 
@@ -86,7 +84,7 @@ class Classifier(Record):
         if self.pooling != "last":
             raise TypeError(f"step: expected pooling='last', which looks at one step, got {self.pooling!r}; use apply")
         if self.vocabulary_size is not None:
-            x = embedded(params, x, self.vocabulary_size)
+            x = symbols.embedded(params, x, self.vocabulary_size)
         carry, y = self.cell.step(params["cell"], carry, x)
         return carry, self.readout(params, y)
 
@@ -97,13 +95,9 @@ class Classifier(Record):
 
         What has weight 0 may have any label. All weights 0: 0.
         """
-        counted = True if weights is None else weights != 0
-        checks.tokens(labels, self.classes, "labels", valid=counted)
-        logits = self.apply(params, xs, **options)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(counted, labels, 0))
-        weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
-        total = jnp.where(weights != 0, nats * weights, 0).sum()
-        return total / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
+        shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
+        count = labelled.counted(labels, self.classes, shape, "[...]", weights)
+        return labelled.mean_cross_entropy(self.apply(params, xs, **options), labels, weights, count)
 
 
 @factory
@@ -128,5 +122,5 @@ def classifier(
     checks.positive(classes, "classes")
     if pooling not in pool.POOLINGS:
         raise ValueError(f"pooling: expected one of {', '.join(pool.POOLINGS)}, got {pooling!r}")
-    sizes(vocabulary_size, embedding_size, embedding_dropout)
+    symbols.sizes(vocabulary_size, embedding_size, embedding_dropout)
     return Classifier(cell, classes, pooling, vocabulary_size, embedding_size, embedding_dropout)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn.cell import Params, product
+from jaxrnn.record import wide
 
 POOLINGS = ("last", "ends", "mean", "max", "attention")
 
@@ -38,32 +39,37 @@ def pooled(pooling: str, params: Params, ys: jax.Array, valid: Any = True) -> ja
     (Yang et al. 2016, "Hierarchical attention networks").
     """
     valid = jnp.broadcast_to(valid, ys.shape[:-1])
+    ys = _blank(valid, ys)
     if pooling in ("last", "ends"):
-        last = jnp.where(valid, jnp.arange(len(ys)).reshape(-1, *[1] * (valid.ndim - 1)), -1).max(0)
-        end = _at(ys, jnp.maximum(last, 0), last >= 0)
+        last = jnp.where(valid, jnp.arange(len(ys)).reshape(-1, *[1] * (valid.ndim - 1)), 0).max(0)
         if pooling == "last":
-            return end
-        return jnp.concatenate([end, _at(ys, valid.argmax(0), last >= 0)], axis=-1)
-    if pooling == "mean":
-        total = jnp.where(valid[..., None], ys, 0).sum(0)
-        return total / jnp.maximum(valid.sum(0), 1)[..., None].astype(ys.dtype)
+            return _at(ys, last)
+        return jnp.concatenate([_at(ys, last), _at(ys, valid.argmax(0))], axis=-1)
     if pooling == "max":
         highest = jnp.where(valid[..., None], ys, -jnp.inf).max(0)
-        return jnp.where(valid.any(0)[..., None], highest, 0)
-    return (attention_weights(params, ys, valid)[..., None] * jnp.where(valid[..., None], ys, 0)).sum(0)
+        return _blank(valid.any(0), highest)
+    if pooling == "mean":
+        weights = valid / jnp.maximum(valid.sum(0), 1).astype(wide(ys.dtype))
+    else:
+        weights = attention_weights(params, ys, valid)
+    return (weights[..., None] * ys).sum(0).astype(ys.dtype)
 
 
 def attention_weights(params: Params, ys: jax.Array, valid: Any = True) -> jax.Array:
     """How much each step counts: [T, ...], 0 where it is not valid, 1 in all (0 for a sequence without a step)."""
     valid = jnp.broadcast_to(valid, ys.shape[:-1])
-    hidden = product(ys, params["kernel"], ys.dtype)
+    hidden = product(_blank(valid, ys), params["kernel"], ys.dtype)
     hidden = jnp.tanh(hidden + params["bias"].astype(hidden.dtype))
     scores = (hidden * params["query"].astype(hidden.dtype)).sum(-1)
     scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)
-    return jnp.where(valid, jax.nn.softmax(scores, axis=0), 0).astype(ys.dtype)
+    return jnp.where(valid, jax.nn.softmax(scores, axis=0), 0)
 
 
-def _at(ys, index, there):
-    """y [..., H] of the step index [...], 0 where not `there`."""
-    y = jnp.take_along_axis(ys, index[None, ..., None], axis=0)[0]
-    return jnp.where(there[..., None], y, 0)
+def _blank(valid, ys):
+    """ys with 0 where not valid. What stands there, NaN included, is then in no gradient either."""
+    return jnp.where(valid[..., None], ys, 0)
+
+
+def _at(ys, index):
+    """y [..., H] of the step index [...]."""
+    return jnp.take_along_axis(ys, index[None, ..., None], axis=0)[0]

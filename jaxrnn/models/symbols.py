@@ -1,4 +1,4 @@
-"""Symbols as what a cell reads: learned vectors, or one-hot."""
+"""What a cell reads: sequences of features as they are, or symbols as learned vectors or one-hot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import checks, initializers
+from jaxrnn.cell import Params
 from jaxrnn.regularizers import embedding_dropout
 from jaxrnn.unroll import inside
 
@@ -23,6 +24,8 @@ def sizes(vocabulary_size: Any, embedding_size: Any, dropout: float) -> None:
         checks.positive(embedding_size, "embedding_size")
     elif dropout:
         raise ValueError("embedding_size: expected a size with embedding_dropout, got None")
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ValueError(f"embedding_dropout: expected a probability, 0 <= embedding_dropout < 1, got {dropout!r}")
 
 
 def embedding(key: Any, vocabulary_size: int, size: int, dtype: Any, *, tied: bool = False) -> jax.Array:
@@ -37,6 +40,7 @@ def embedded(
 
     `key` and `dropout`: of whole symbols, see `regularizers.embedding_dropout`. What is not `valid` may be any number.
     """
+    fits(valid, checks.shape(tokens))
     checks.tokens(tokens, vocabulary_size, "tokens", valid=valid)
     tokens = jnp.where(valid, tokens, 0)
     if "embedding" in params:
@@ -44,8 +48,51 @@ def embedded(
     return jax.nn.one_hot(tokens, vocabulary_size, dtype=params["bias"].dtype)
 
 
+def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.ShapeDtypeStruct]:
+    """Fresh params {"cell", "embedding" where there is one}; one y of the cell, in the type to store other params in.
+
+    input_size: D, of sequences of features; None for symbols.
+    """
+    if model.vocabulary_size is not None and input_size is not None:
+        raise ValueError(f"input_size: expected None for symbols, whose size is known, got {input_size!r}")
+    size = model.embedding_size or model.vocabulary_size or input_size
+    checks.init(key, size)
+    k1, k2 = jax.random.split(key)
+    params: dict[str, Any] = {"cell": model.cell.init(k1, size)}
+    stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)  # y may be narrower
+    if model.embedding_size is not None:
+        params["embedding"] = embedding(k2, model.vocabulary_size, size, stored)
+    y = model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored))
+    return params, jax.ShapeDtypeStruct(y.shape, stored)
+
+
+def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> tuple[jax.Array, Any, dict[str, Any]]:
+    """xs [T, ..., D], or [T, ...] int, as the cell of `model` reads it; the valid steps; the options for `unroll`.
+
+    Of a key among the options the embedding's dropout takes its part.
+    """
+    valid, key = valid_steps(len(xs), options), options.get("key")
+    if model.vocabulary_size is None:
+        return xs, valid, options
+    if key is not None:
+        checks.key(key)
+        key, rest = jax.random.split(key)
+        options = {**options, "key": rest}
+    how = {"valid": valid, "key": key, "dropout": model.embedding_dropout}
+    return embedded(params, xs, model.vocabulary_size, **how), valid, options
+
+
 def valid_steps(time: int, options: dict[str, Any]) -> Any:
     """[T, ...] bool: the steps that the options of `unroll` leave; True where they take none away."""
     lengths, mask = options.get("lengths"), options.get("mask")
     valid = True if lengths is None else inside(lengths, time)
-    return valid if mask is None else valid & mask
+    return valid if mask is None else valid & jnp.asarray(mask, bool)
+
+
+def fits(valid: Any, shape: tuple[int, ...]) -> None:
+    """Refuse steps, of lengths or a mask, that are not those of sequences [T, ...] of this shape."""
+    if valid is not True and checks.shape(valid) not in ((), shape):
+        raise ValueError(
+            f"lengths, mask: expected [...] = {shape[1:]} and [T, ...] = {shape}, the axes of xs, "
+            f"got what says which of {checks.shape(valid)} steps are valid"
+        )
