@@ -88,22 +88,18 @@ def plot_eigenvalues(eigenvalues: Any, *, label: str = "", ax: Any = None) -> An
     values = np.ravel(np.asarray(eigenvalues))
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 400))
     if not ax.lines:
-        ax.plot(np.real(circle), np.imag(circle), color="0.55", linewidth=1, label="|λ| = 1")
-    alpha = min(0.8, max(0.08, 60 / max(len(values), 1)))
-    ax.scatter(
-        np.real(values),
-        np.imag(values),
-        s=16,
-        alpha=alpha,
-        linewidth=0,
-        color=figure.colour(len(ax.collections)),
-        label=label or f"{len(values)} eigenvalues",
-    )
+        ax.plot(np.real(circle), np.imag(circle), color="0.55", linewidth=1)
+        ax.annotate("|λ| = 1", (0.73, 0.73), color="0.35")
+    style: dict[str, Any] = dict(s=16, linewidth=0, alpha=min(0.8, max(0.08, 60 / max(len(values), 1))))
+    colour = figure.colour(len(ax.collections))
+    ax.scatter(np.real(values), np.imag(values), color=colour, label=label or None, **style)
     ax.set_aspect("equal", adjustable="datalim")
-    figure.finish(ax, x="real part", y="imaginary part", title="Eigenvalues of the step")
-    for handle in ax.legend(frameon=False, loc="upper right").legend_handles:
-        handle.set_alpha(1)
-    return ax
+    for axis in ax.xaxis, ax.yaxis:
+        axis.set_major_locator(figure.ticker().MaxNLocator(5))
+    if label:
+        for handle in ax.legend(frameon=False, loc="upper left").legend_handles:
+            handle.set_alpha(1)
+    return figure.finish(ax, x="real part", y="imaginary part", title="Eigenvalues of the step")
 
 
 def plot_singular_values(singular_values: Any, *, ax: Any = None) -> Any:
@@ -112,20 +108,21 @@ def plot_singular_values(singular_values: Any, *, ax: Any = None) -> Any:
     values = np.asarray(singular_values, np.float64)
     T, N = len(values), values.shape[-1]
     values = np.moveaxis(values, -1, 0).reshape(N, T, -1)
-    tiny = values.max() * 1e-12  # of singular matrices: 0 has no place on the scale
-    t = np.arange(T)
-    figure.line(ax, t, values[0], "largest", figure.COLOURS[1], linewidth=2)
-    figure.line(ax, t, np.where(values > tiny, values, np.nan)[-1], "smallest", figure.COLOURS[0], linewidth=2)
-    for k in np.unique(np.linspace(1, N - 2, min(N - 2, 12)).astype(int)) if N > 2 else ():
+    tiny = values.max() * 1e-12  # of singular matrices
+    between = np.unique(np.linspace(1, N - 2, 9).astype(int)) if N > 2 else ()
+    for i, k in enumerate(between):
         middle = np.median(values[k], 1)
-        ax.plot(t, np.where(middle > tiny, middle, np.nan), color="0.6", linewidth=0.7, alpha=0.8)
+        label = "some between" if i == 0 else None
+        ax.plot(np.where(middle > tiny, middle, np.nan), color="0.6", linewidth=0.8, label=label)
+    figure.line(ax, np.arange(T), values[-1], "smallest", figure.COLOURS[0], above=tiny, linewidth=2)
+    figure.line(ax, np.arange(T), values[0], "largest", figure.COLOURS[1], above=tiny, linewidth=2)
     ax.axhline(1, color="0.3", linewidth=1, linestyle="--")
     ax.set_yscale("log")
-    title, y = (
-        f"What a step does to a change of the carry (N = {N})",
-        "singular values of d carry at t / d carry at t - 1",
+    title = f"What a step does to a change of the carry (N = {N})"
+    ax.legend(
+        *(a[::-1] for a in ax.get_legend_handles_labels()), frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
     )
-    return figure.finish(ax, x="t (steps)", y=y, title=title, legend=True)
+    return figure.finish(ax, x="t (steps)", y="singular value of the Jacobian at t", title=title)
 
 
 def plot_jacobian_norms(norms: Any, *, label: str = "", ax: Any = None) -> Any:
