@@ -121,13 +121,12 @@ def test_gradient_norms_of_both_directions_stand_at_their_inputs():
     """Linear cells of one unit and a loss of y_2 of 6: forward's reach back, backward's forth, each by its U."""
     cell, params = linear_cell(np.array([[0.5]]), np.array([0.1]))
     _, others = linear_cell(np.array([[0.25]]), np.array([0.3]))
-    both = jaxrnn.bidirectional(cell, cell)
-    norms = diagnostics.gradient_norms(
-        both, {"forward": params, "backward": others}, None, jnp.ones((6, 1)), lambda carry, ys: ys[2].sum()
-    )
+    both = jaxrnn.stack(jaxrnn.bidirectional(cell, cell))
+    params = {"layer_0": {"forward": params, "backward": others}}
+    norms = diagnostics.gradient_norms(both, params, None, jnp.ones((6, 1)), lambda carry, ys: ys[2].sum())
     expected = {
-        "forward": np.array([0.25, 0.5, 1, 0, 0, 0]),
-        "backward": np.array([0, 0, 1, 0.25, 0.25**2, 0.25**3]),
+        "layer_0.forward": np.array([0.25, 0.5, 1, 0, 0, 0]),
+        "layer_0.backward": np.array([0, 0, 1, 0.25, 0.25**2, 0.25**3]),
     }
     assert_close(norms, {k: {"h": v, "carry": v} for k, v in expected.items()}, tolerance("float64", 6))
 
@@ -279,7 +278,7 @@ def test_what_cannot_be_stepped_is_refused(key):
 # Fixed points
 
 
-@pytest.mark.parametrize("largest", [0.9, 1.5])
+@pytest.mark.parametrize("largest", [0.9, 1.5, -1.5])
 def test_fixed_point_of_a_linear_map_is_the_solution(largest, rng):
     """h = b + x W + h U: h (I - U) = b + x W, stable by U's eigenvalues alone; every start goes there."""
     basis, values = rng.standard_normal((3, 3)) + 2 * np.eye(3), np.array([largest, -0.6, 0.2])
@@ -291,7 +290,7 @@ def test_fixed_point_of_a_linear_map_is_the_solution(largest, rng):
     assert_close(found.points, np.linalg.solve((np.eye(3) - U).T, b + x @ W)[None], tol)
     assert_close(found.carry.h, found.points, 0.0)
     np.testing.assert_allclose(found.eigenvalues, [values], atol=tol)
-    assert (found.unstable, found.stable, found.reached) == ([largest > 1], [largest < 1], [8])
+    assert (found.unstable, found.stable, found.reached) == ([abs(largest) > 1], [abs(largest) < 1], [8])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
