@@ -27,10 +27,15 @@ LOOPS = {
 }
 
 
+@functools.cache
+def fresh(model):
+    return jax.tree.map(np.asarray, model.init(jax.random.key(0)))
+
+
 def noisy(model, key):
     """Float64 params without a zero; large ones, so that what comes next depends on all that came before."""
     rng = generator(key)
-    return jax.tree.map(lambda p: jnp.asarray(3 * p + rng.standard_normal(p.shape), float), model.init(key))
+    return jax.tree.map(lambda p: jnp.asarray(3.0 * p + rng.standard_normal(p.shape)), fresh(model))
 
 
 def reader(model, params, prime):
