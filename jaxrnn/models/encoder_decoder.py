@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
@@ -16,6 +15,7 @@ from jaxrnn.engines.pieces import loop
 from jaxrnn.engines.scan import scan
 from jaxrnn.models import attention as attend
 from jaxrnn.models import bridge as between
+from jaxrnn.models.labels import mean_cross_entropy
 from jaxrnn.models.symbols import embedded, embedding, sizes, valid_steps
 from jaxrnn.record import Record, factory
 from jaxrnn.regularizers import embedding_dropout
@@ -104,7 +104,7 @@ class EncoderDecoder(Record):
         return Decoding(between.crossed(params["bridge"], final, start, len(batch)), memory)
 
     def _batch(self, source):
-        shape = source.shape if self.encoder is None else source.shape[1:]
+        shape = checks.shape(source)[self.encoder is not None :]
         return shape[:-1] if self.source_vocabulary_size is None else shape
 
     def _advance(self, params, memory, carry, x, key=None):
@@ -177,11 +177,11 @@ class EncoderDecoder(Record):
         return self.readout(params, ys), weights
 
     def _check(self, source, targets, target_lengths, feedback, key):
-        batch = self._batch(source)
-        if targets.shape[1:] != batch:
-            raise ValueError(f"targets: expected [T, ...] with the batch axes of source, {batch}, got {targets.shape}")
-        if target_lengths is not None and jnp.shape(target_lengths) != batch:
-            raise ValueError(f"target_lengths: expected [...] = {batch}, got {jnp.shape(target_lengths)}")
+        batch, came = self._batch(source), checks.shape(targets)
+        if came[1:] != batch or not came:
+            raise ValueError(f"targets: expected [T, ...] with the batch axes of source, {batch}, got {came}")
+        if target_lengths is not None and checks.shape(target_lengths) != batch:
+            raise ValueError(f"target_lengths: expected [...] = {batch}, got {checks.shape(target_lengths)}")
         if isinstance(feedback, int | float) and not 0 <= feedback <= 1:
             raise ValueError(f"feedback: expected a probability, 0 <= feedback <= 1, got {feedback!r}")
         if feedback is not None and key is None:
@@ -218,12 +218,12 @@ class EncoderDecoder(Record):
 
         weights [T, ...]: how much each target counts (None: 1); what is past `target_lengths` does not. None: 0.
         """
-        logits = self.apply(params, source, targets, **options)
+        if weights is not None and checks.shape(weights) != checks.shape(targets):
+            raise ValueError(f"weights: expected [T, ...] = {targets.shape}, as targets, got {checks.shape(weights)}")
         lengths = options.get("target_lengths")
-        counted = jnp.ones(targets.shape, bool) if lengths is None else inside(lengths, len(targets))
-        weights = jnp.where(counted, 1 if weights is None else weights, 0).astype(logits.dtype)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(counted, targets, 0))
-        return jnp.where(weights != 0, nats * weights, 0).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
+        logits = self.apply(params, source, targets, **options)
+        count = True if lengths is None else inside(lengths, len(targets))
+        return mean_cross_entropy(logits, targets, weights, count if weights is None else count & (weights != 0))
 
     def translate(
         self, params: Params, source: jax.Array, length: int, *, end: int | None = None, **options: Any
