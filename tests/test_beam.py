@@ -264,6 +264,15 @@ def test_what_is_forbidden_never_comes(case, width, key):
         check(found, (b,), expected, end, 4, alpha, ahead)
 
 
+def test_a_rule_sees_the_carry_that_has_read_the_token(key):
+    """The carry is the sum of what was read, and only the symbol after it, modulo 4, is open."""
+    step = lambda params, total, token: (total + token, jnp.zeros(4))  # noqa: E731
+    rule = lambda total, token, written: jnp.arange(4) == (total + 1) % 4  # noqa: E731
+    found = decode.beam(step, None, jnp.int32(0), [2], 4, width=2, allowed=rule)
+    _, tokens = decode.generate(step, None, jnp.int32(0), [2], 4, key=key, allowed=rule)
+    assert found.tokens[:, 0].tolist() == tokens.tolist() == [3, 2, 0, 0]
+
+
 def test_there_may_be_fewer_texts_than_places(key):
     """Those that are not there: no symbols, length 0, score -inf, and behind all others."""
     found = search(MODEL, noisy(MODEL, key), [2], 2, width=9, n_best=9, allowed=jnp.array([True, False, False, True]))
