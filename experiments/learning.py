@@ -41,34 +41,32 @@ def learner(
     return learn
 
 
-def linear(train: Any, test: Any, classes: int, *, penalty: float = 1e-3, steps: int = 200) -> float:
-    """Accuracy on `test` of multinomial logistic regression learnt on `train`, by L-BFGS: no seed, no step size.
+def linear(train: Any, test: Any, classes: int, *, penalty: float = 1e-3, steps: int = 400) -> float:
+    """Accuracy on `test` of multinomial logistic regression learnt on all of `train`, by Adam from 0: without a seed.
 
     train, test: (features [N, F], labels [N]). Features are scaled by their largest in `train`; penalty: times half
     the squared weights.
     """
     (xs, labels), (unseen, expected) = ((jnp.asarray(a, jnp.float32), jnp.asarray(b)) for a, b in (train, test))
-    scale = jnp.maximum(jnp.abs(xs).max(0), 1e-6)
-    xs, unseen = xs / scale, unseen / scale
-
-    def loss(params):
-        kernel, bias = params
-        nats = optax.softmax_cross_entropy_with_integer_labels(xs @ kernel + bias, labels)
-        return nats.mean() + penalty / 2 * (kernel**2).sum()
-
-    solver = optax.lbfgs()
-    value_and_grad = optax.value_and_grad_from_state(loss)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, steps))
 
     @jax.jit
-    def solve(params):
+    def solve(xs, labels, unseen):
+        scale = jnp.maximum(jnp.abs(xs).max(0), 1e-6)
+
+        def loss(params):
+            nats = optax.softmax_cross_entropy_with_integer_labels(
+                xs / scale @ params["kernel"] + params["bias"], labels
+            )
+            return nats.mean() + penalty / 2 * (params["kernel"] ** 2).sum()
+
         def step(state, _):
             params, moments = state
-            value, grads = value_and_grad(params, state=moments)
-            changes, moments = solver.update(grads, moments, params, value=value, grad=grads, value_fn=loss)
+            changes, moments = optimizer.update(jax.grad(loss)(params), moments)
             return (optax.apply_updates(params, changes), moments), None
 
-        (params, _), _ = jax.lax.scan(step, (params, solver.init(params)), length=steps)
-        return params
+        params = {"kernel": jnp.zeros((xs.shape[1], classes)), "bias": jnp.zeros(classes)}
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
+        return (unseen / scale @ params["kernel"] + params["bias"]).argmax(-1)
 
-    kernel, bias = solve((jnp.zeros((xs.shape[1], classes)), jnp.zeros(classes)))
-    return float(((unseen @ kernel + bias).argmax(-1) == expected).mean())
+    return float((solve(xs, labels, unseen) == expected).mean())

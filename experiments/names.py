@@ -68,7 +68,7 @@ class Options:
     """H, hidden units."""
     embedding: int = 16
     """E, the size of a letter's vector."""
-    dropout: float = 0.3
+    dropout: float = 0.5
     """Of what goes out of the cell."""
     most: int = 800
     """Names of a class; of more, a sample is drawn."""
@@ -290,7 +290,7 @@ def plot(accuracy: dict, confusion: np.ndarray, new: dict[str, list[str]], path:
     import matplotlib.pyplot as plt
 
     with plt.rc_context({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, (bars, matrix) = plt.subplots(1, 2, figsize=(14, 5), layout="constrained", width_ratios=(1, 1.9))
+        figure, (bars, matrix) = plt.subplots(1, 2, figsize=(14, 5), layout="constrained", width_ratios=(1, 2))
         for i, found in enumerate(accuracy.values()):
             mean = float(np.mean(found))
             bars.barh(-i, mean, 0.62, color="lightgray" if i < 3 else "tab:blue")
@@ -310,11 +310,15 @@ def plot(accuracy: dict, confusion: np.ndarray, new: dict[str, list[str]], path:
         matrix.set_xticks(range(len(new)), list(new), rotation=45, ha="right")
         matrix.set_yticks(range(len(new)), list(new))
         matrix.spines[:].set_visible(False)
-        matrix.set(ylabel="is", xlabel="taken for", title="what is taken for what     and new names that were written")
-        for i, words in enumerate(new.values()):
-            matrix.annotate(
-                "  ".join(words[:8]), (len(new) - 0.3, i), va="center", color="tab:orange", annotation_clip=False
-            )
+        matrix.set(ylabel="is", xlabel="taken for", title="by the classifier, all seeds")
+        for row, words in enumerate(new.values()):
+            shown = words[:12]
+            while len("  ".join(shown)) > 48:
+                shown.pop()
+            place = (len(new) - 0.3, row)
+            matrix.annotate("  ".join(shown), place, va="center", color="tab:orange", annotation_clip=False)
+        style = {"color": "tab:orange", "fontsize": 14, "annotation_clip": False}
+        matrix.annotate("written by the generator, not among those learnt", (len(new) - 0.3, -0.75), **style)
         figure.savefig(path, dpi=150)
         plt.close(figure)
 

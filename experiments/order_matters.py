@@ -43,7 +43,7 @@ BAD = ["bad", "awful", "dull", "poor", "terrible", "boring", "horrid", "dreadful
 OURS = ["lions", "tigers", "eagles", "foxes", "hawks", "otters", "panthers", "wolves"]
 THEIRS = ["bears", "sharks", "cobras", "rams", "bulls", "ravens", "pirates", "giants"]
 THINGS = ["soup", "film", "book", "music", "play", "hotel", "trip", "service"]
-HOW = ["so", "really", "quite", "rather"]
+HOW = ["really", "so", "quite", "rather"]
 
 # Each with its twin: {a} and {b} change places, and good news becomes bad. Of opposites a is the good one.
 OPINIONS = (

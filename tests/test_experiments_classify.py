@@ -41,7 +41,8 @@ def test_a_fast_run_prints_a_line_and_draws_a_figure(name, tmp_path, capsys):
     assert printed.count("\n") == 1
     assert json.loads(printed) == {**line, "out": str(tmp_path)}
     assert line.keys() == keys | {"seconds", "options"}
-    assert json.loads((tmp_path / "result.json").read_text()).items() >= json.loads(printed).items() - {"out"}.items()
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert {name: result[name] for name in line} == line
     assert (tmp_path / figure).read_bytes().startswith(b"\x89PNG")
     if name == "order_matters":
         assert line["accuracy"]["bag of words"] == [0.5]
@@ -90,7 +91,7 @@ def test_linear_is_scikit_learns_logistic_regression(rng):
     theirs.fit(train[0] / train[0].max(0), train[1])
     expected = theirs.score(test[0] / train[0].max(0), test[1])
     assert 0.5 < expected < 1  # neither chance nor too easy to tell
-    assert learning.linear(train, test, 3, steps=100) == pytest.approx(expected, abs=0.011)  # one row on the border
+    assert learning.linear(train, test, 3) == pytest.approx(expected, abs=0.011)  # one row on the border
 
 
 def test_learner_learns_and_repeats(rng):
@@ -138,10 +139,10 @@ def test_mnist_by_path(form, tmp_path, rng):
 def test_names_are_split_by_class_without_a_word_in_two(tmp_path):
     found = names.unicode_names()
     counts = collections.Counter(word for words in found.values() for word in words)
-    assert set(counts.values()) == {1} and min(map(len, found.values())) > 100
-    learnt, held_out = names.split(found, names.Options(most=100))
+    assert set(counts.values()) == {1} and min(map(len, found.values())) >= 80
+    learnt, held_out = names.split(found, names.Options(most=80))
     assert not set(learnt) & set(held_out)
-    assert collections.Counter(label for _, label in learnt) == dict.fromkeys(range(len(found)), 80)
+    assert collections.Counter(label for _, label in learnt) == dict.fromkeys(range(len(found)), 64)
     assert all(word in list(found.values())[label] for word, label in learnt + held_out)
 
 
