@@ -65,7 +65,7 @@ def linear(train: Any, test: Any, classes: int, *, penalty: float = 1e-3, steps:
             changes, moments = optimizer.update(jax.grad(loss)(params), moments)
             return (optax.apply_updates(params, changes), moments), None
 
-        params = {"kernel": jnp.zeros((xs.shape[1], classes)), "bias": jnp.zeros(classes)}
+        params: Any = {"kernel": jnp.zeros((xs.shape[1], classes)), "bias": jnp.zeros(classes)}
         (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), length=steps)
         return (unseen / scale @ params["kernel"] + params["bias"]).argmax(-1)
 

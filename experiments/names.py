@@ -74,7 +74,7 @@ class Options:
     """Names of a class; of more, a sample is drawn."""
     held_out: float = 0.2
     """The share of each class that is not learnt from."""
-    steps: int = 1500
+    steps: int = 3000
     """Updates of each model."""
     batch: int = 64
     """B, names in each."""
@@ -204,8 +204,13 @@ def main(options: Options) -> dict:
         f"runs of {n} letter{'s' * (n > 1)}": [naive_bayes(learnt, held_out, n, len(letters))] for n in (1, 2, 3)
     }
     cell = jaxrnn.dropout(jaxrnn.CELLS[options.cell](options.hidden), output=options.dropout)
-    how = {"vocabulary_size": 1 + len(letters), "embedding_size": options.embedding}
-    reader = classifier(cell, len(names), **how, embedding_dropout=options.dropout / 3)
+    reader = classifier(
+        cell,
+        len(names),
+        vocabulary_size=1 + len(letters),
+        embedding_size=options.embedding,
+        embedding_dropout=options.dropout / 3,
+    )
     writer = Generator(cell, len(letters), len(names), options.embedding)
     prior = np.log(np.bincount(train["labels"]) / len(learnt))
 
@@ -318,7 +323,7 @@ def plot(accuracy: dict, confusion: np.ndarray, new: dict[str, list[str]], path:
             place = (len(new) - 0.3, row)
             matrix.annotate("  ".join(shown), place, va="center", color="tab:orange", annotation_clip=False)
         style = {"color": "tab:orange", "fontsize": 14, "annotation_clip": False}
-        matrix.annotate("written by the generator, not among those learnt", (len(new) - 0.3, -0.75), **style)
+        matrix.annotate("and new names by the generator", (len(new) - 0.3, -0.75), **style)
         figure.savefig(path, dpi=150)
         plt.close(figure)
 

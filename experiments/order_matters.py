@@ -147,8 +147,8 @@ def main(options: Options) -> dict:
     accuracy: dict[str, list[float]] = {}
     for n, name in (1, "bag of words"), (2, "pairs of neighbours"):
         known = sorted({gram for sentence, _ in learnt for gram in grams(sentence, n)})
-        sides = ((counts(pairs, n, known), labels) for pairs, labels in ((learnt, train[2]), (held_out, test[2])))
-        accuracy[name] = [linear(*sides, 2)]
+        seen, unseen = counts(learnt, n, known), counts(held_out, n, known)
+        accuracy[name] = [linear((seen, train[2]), (unseen, test[2]), 2)]
 
     cell = jaxrnn.CELLS[options.cell](options.hidden)
     model = classifier(cell, 2, vocabulary_size=len(words), embedding_size=options.embedding)

@@ -25,6 +25,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,11 +46,11 @@ class Options:
     """Names of cells."""
     hidden: int = 64
     """H, hidden units."""
-    steps: int = 1000
+    steps: int = 1200
     """Updates."""
     batch: int = 32
     """B, digits in each."""
-    rate: float = 1e-2
+    rate: float = 5e-3
     """The learning rate of Adam at first; it falls to 0 along a cosine."""
     seeds: int = 3
     """Networks of each kind, which differ in their parameters and batches."""
@@ -149,9 +150,10 @@ def plot(accuracy: dict, baseline: float, images: np.ndarray, orders: tuple, opt
 
     side, colors = round(images.shape[1] ** 0.5), ("tab:blue", "tab:orange")
     with plt.rc_context({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = plt.figure(figsize=(12, 4.4), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(2, 3))
-        digit, *sequences = left.subplots(3, 1, height_ratios=(2, 1, 1))
+        places_of_axes: Any = [["digit", "bars"], ["in order", "bars"], ["permuted", "bars"]]
+        ratios: Any = {"width_ratios": (2, 3), "height_ratios": (2, 1, 1)}
+        figure, axes_by_name = plt.subplot_mosaic(places_of_axes, figsize=(12, 4.6), layout="constrained", **ratios)
+        digit, bars, *sequences = (axes_by_name[name] for name in ("digit", "bars", *ORDERS))
         digit.imshow(images[3].reshape(side, side), cmap="gray_r")
         digit.set_axis_off()
         for axes, places, order, color in zip(sequences, orders, ORDERS, colors, strict=True):
@@ -161,7 +163,7 @@ def plot(accuracy: dict, baseline: float, images: np.ndarray, orders: tuple, opt
         sequences[0].set_xticks([])
         sequences[1].set_xlabel("step")
 
-        bars, width = right.subplots(), 0.38
+        width = 0.38
         for i, (order, color) in enumerate(zip(ORDERS, colors, strict=True)):
             for at, found in enumerate(accuracy[order].values()):
                 place, mean = at + (i - 0.5) * width, float(np.mean(found))

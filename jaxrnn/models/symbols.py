@@ -53,15 +53,16 @@ def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.Sha
 
     input_size: D, of sequences of features; None for symbols.
     """
-    if model.vocabulary_size is not None and input_size is not None:
+    V, E = model.vocabulary_size, model.embedding_size
+    if V is not None and input_size is not None:
         raise ValueError(f"input_size: expected None for symbols, whose size is known, got {input_size!r}")
-    size = model.embedding_size or model.vocabulary_size or input_size
-    checks.init(key, size)
+    checks.init(key, E or V or input_size)
+    size = int(E or V or input_size or 0)
     k1, k2 = jax.random.split(key)
     params: dict[str, Any] = {"cell": model.cell.init(k1, size)}
     stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)  # y may be narrower
-    if model.embedding_size is not None:
-        params["embedding"] = embedding(k2, model.vocabulary_size, size, stored)
+    if V is not None and E is not None:
+        params["embedding"] = embedding(k2, V, E, stored)
     y = model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored))
     return params, jax.ShapeDtypeStruct(y.shape, stored)
 
