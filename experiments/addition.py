@@ -1,6 +1,6 @@
 """Learn to add from examples: "535+61" in, "596" out, symbol by symbol.
 
-    python -m experiments.addition                          about four minutes on two cores
+    python -m experiments.addition                          about two minutes on two cores
     python -m experiments.addition --no-reverse             questions from left to right: slower to learn
     python -m experiments.addition --cell gru --digits 4 --examples 200000
 
@@ -139,7 +139,7 @@ def main(options: Options) -> dict:
     state, curve, began = (params, optimizer.init(params)), [], time.perf_counter()
     for number in range(1, options.epochs + 1):
         state, loss = epoch(state, jax.random.fold_in(k2, number))
-        right = np.asarray(write(state[0]) == held_out[1])
+        right = np.asarray(write(state[0])) == np.asarray(held_out[1])
         answers = right.all(0)
         point = {"epoch": number, "loss": float(loss), "symbols": right.mean().item(), "answers": answers.mean().item()}
         curve.append({**point, "by_carries": [answers[carried == n].mean().item() for n in range(most + 1)]})
@@ -181,8 +181,8 @@ def plot(curve: list[dict], options: Options, path: Path) -> None:
     groups = np.array([point["by_carries"] for point in curve]).T
     for n, shares in enumerate(groups):
         color = plt.get_cmap("Oranges")(0.35 + 0.6 * n / len(groups))
-        right.plot(epochs, shares, color=color, linewidth=2.5, label=f"{n} of its columns" if n else "none")
-    right.set_title("answers, by how often the sum carries a one")
+        right.plot(epochs, shares, color=color, linewidth=2.5, label=f"from {n} columns" if n else "from none")
+    right.set_title("answers, by the columns that carry a one")
     for axes in left, right:
         axes.set(xlabel="epochs", xlim=(0, None))
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

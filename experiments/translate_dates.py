@@ -1,6 +1,6 @@
 """Read dates as people write them: "3rd of May 2019" in, "2019-05-03" out, with attention, and a picture of it.
 
-    python -m experiments.translate_dates                          about three minutes on two cores
+    python -m experiments.translate_dates                          about two minutes on two cores
     python -m experiments.translate_dates --attention bahdanau --seeds 1 --cell lstm
 
 Dates of 1900 to 2099 in the formats of FORMATS, each at random in small letters, capitals, or as they are. A tenth of
@@ -46,7 +46,7 @@ FORMATS = (
     "{weekday} the {nth} of {month} {y}", "{d}.{m}.{y}", "{dd}.{mm}.{y}", "{m}/{d}/{y}", "{mm}/{dd}/{y}",
     "{y}/{mm}/{dd}", "{y}{mm}{dd}", "{d}-{mon}-{y}", "{y} {month} {d}", "{d} {month} of the year {y}",
 )  # fmt: skip
-SHOWN = "{weekday} the {nth} of {month} {y}", "{mon} {d}, {y}", "{m}/{d}/{y}"  # of which there is a picture
+SHOWN = "{nth} of {month} {y}", "{wd}, {dd} {mon} {y}", "{m}/{d}/{y}"  # of which there is a picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +96,9 @@ def dates(days: np.ndarray, count: int, rng: np.random.Generator) -> tuple[list[
 class Dates(NamedTuple):
     """Dates side by side, as arrays."""
 
-    source: np.ndarray  # [S, N] int32
-    lengths: np.ndarray  # [N] int32
-    target: np.ndarray  # [T, N] int32
+    source: jax.Array  # [S, N] int32
+    lengths: jax.Array  # [N] int32
+    target: jax.Array  # [T, N] int32
 
 
 def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) -> tuple[list, list, list]:
@@ -207,7 +207,7 @@ def plot(curves: dict, shown: dict, weights: np.ndarray | None, options: Options
     first.set_title(f"{options.cell}({options.hidden}); thin: each of {options.seeds} seeds")
     first.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     first.spines[["top", "right"]].set_visible(False)
-    first.legend(frameon=False, loc="lower right")
+    first.legend(frameon=False, loc="center right")
     for i, (ax, (text, answer)) in enumerate(zip(rest, shown.items(), strict=True)):
         assert weights is not None
         ax.imshow(weights[:, i, : len(text)].T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
