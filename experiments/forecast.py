@@ -1,6 +1,6 @@
 """Forecast series: a recurrent network against seasonal naive, linear regression and a feed-forward network on lags.
 
-    python -m experiments.forecast                                  MINUTES on two cores
+    python -m experiments.forecast                                  70 s of processor time, with passengers
     python -m experiments.forecast --airline airline-passengers.csv      the monthly passengers of Box and Jenkins too
     python -m experiments.forecast --fast                           seconds, to see that it runs
 
@@ -13,13 +13,28 @@ origin: from the L values before it each model says the next K, with an interval
 same L values, shifted and scaled by their own mean and deviation. MASE is the mean absolute error, over that of
 seasonal naive one period ahead on what was learnt from (Hyndman and Koehler 2006).
 
-Prints a table, and one line of JSON; writes to --out: that line (result.json) and the figure (forecasts.png).
+What came out, as MASE (of three seeds, from the least to the most) and how much the 80% intervals held:
+
+                         sunspots                CO2                     passengers
+    seasonal naive       1.304           88%     1.231           75%     1.263           97%
+    linear regression    1.182           80%     0.367           80%     1.335           15%
+    feed-forward         1.243 to 1.319  81%     0.372 to 0.377  78%     0.767 to 0.824  57%
+    gru direct           1.089 to 1.116  80%     0.400 to 0.419  74%     1.451 to 1.617  16%
+    gru recursive        1.075 to 1.125  80%     0.382 to 0.417  75%     1.134 to 1.487  18%
+
+So the GRU is better on sunspots, whose cycle is not of one length; on CO2, which is nearly linear in its lags, it is
+worse than linear regression; and on passengers, 61 examples of years that grew faster than those to come, all that
+learnt the growth say too much, the GRU among the worst, and intervals that know only the past are far too narrow.
+The numbers of updates and the ridge were chosen on the last quarter of what is learnt from, for all models alike.
+
+Prints that table, and one line of JSON; writes to --out: that line (result.json) and the figure (forecasts.png).
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import importlib.util
 import json
 import sys
@@ -27,7 +42,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,8 +69,8 @@ class Options:
     """What the recurrent networks say of a value."""
     held_out: float = 0.25
     """The share at the end of each series that is forecast."""
-    steps: int = 600
-    """Updates of each recurrent network; the feed-forward one has 1000."""
+    steps: int | None = None
+    """Updates of each recurrent network. None: as many as did best on the last quarter of what is learnt from."""
     rate: float = 5e-3
     """The learning rate of AdamW at first, which falls to 0 along a cosine."""
     paths: int = 200
@@ -79,6 +94,10 @@ class Series(NamedTuple):
     period: int
     horizon: int
     context: int
+    # Found on the last quarter of what is learnt from, each among three to six:
+    steps: int  # updates of the recurrent networks
+    network_steps: int  # and of the feed-forward one
+    ridge: float  # of linear regression
     log: bool = False
 
 
@@ -98,13 +117,13 @@ def shipped() -> list[Series]:
         noise = np.zeros(400)
         for i in range(1, 400):
             noise[i] = 0.8 * noise[i - 1] + rng.normal()
-        return [Series("made up", 0.05 * t + 5 * np.sin(t * np.pi / 6) + noise, "", 0.0, 12, 12, 12, 36)]
+        return [Series("made up", 0.05 * t + 5 * np.sin(t * np.pi / 6) + noise, "", 0.0, 12, 12, 12, 36, 200, 400, 1.0)]
     sets = optional("statsmodels.datasets", "experiments", "sunspots and CO2")
     sunspots = sets.sunspots.load_pandas().data["SUNACTIVITY"].to_numpy(float)
     co2 = sets.co2.load_pandas().data["co2"].resample("MS").mean().to_numpy(float)
     return [
-        Series("sunspots", sunspots, "a year", 1700.0, 1, 11, 11, 44),
-        Series("CO2", co2, "ppm", 1958 + 2 / 12, 12, 12, 12, 36),
+        Series("sunspots", sunspots, "yearly mean", 1700.0, 1, 11, 11, 44, 100, 100, 10.0),
+        Series("CO2", co2, "ppm", 1958 + 2 / 12, 12, 12, 12, 36, 400, 1000, 1.0),
     ]
 
 
@@ -114,7 +133,9 @@ def passengers(path: Path) -> Series:
         rows = list(csv.reader(file))[1:]
     year, month = rows[0][0].split("-")
     values = np.array([float(row[1]) for row in rows if len(row) > 1])
-    return Series("airline", values, "thousands", int(year) + (int(month) - 1) / 12, 12, 12, 12, 36, log=True)
+    return Series(
+        "airline", values, "thousands", int(year) + (int(month) - 1) / 12, 12, 12, 12, 36, 400, 400, 10.0, log=True
+    )
 
 
 class Task(NamedTuple):
@@ -171,8 +192,8 @@ def recurrent(series: Series, data: Task, options: Options, strategy: str) -> li
         drawn = {"key": key, "paths": options.paths} if strategy == "recursive" else {}
         return model.predict(params, contexts.T[..., None], levels=(LEVEL,), **drawn)
 
-    batch = min(64, len(data.learnt))
-    learn = learner(model.init, loss, steps=options.steps, batch=batch, rate=options.rate, decay=1e-2)
+    batch, steps = min(64, len(data.learnt)), options.steps or series.steps
+    learn = learner(model.init, loss, steps=steps, batch=batch, rate=options.rate, decay=1e-2)
     learnt, contexts = jnp.asarray(data.learnt, "float32"), jnp.asarray(data.contexts, "float32")
     found = []
     for seed in range(options.seeds):
@@ -219,19 +240,15 @@ def main(options: Options) -> dict:
     results, shown = {}, []
     for series in sets[-1:] if options.fast else sets:
         data = task(series, options.held_out)
-
-        def network(*examples, seed, steps=10 if options.fast else 1000):
-            return baselines.lagged_network(*examples, seed, hidden=options.hidden, steps=steps)
-
-        def naive(*examples, period=series.period):
-            return baselines.seasonal_naive(*examples, period)
-
+        updates = 10 if options.fast else series.network_steps
+        network = functools.partial(baselines.lagged_network, hidden=options.hidden, steps=updates)
+        regression = functools.partial(baselines.lagged_regression, ridge=series.ridge)
+        naive = functools.partial(baselines.seasonal_naive, period=series.period)
         found = {
             "seasonal naive": [simple(series, data, naive)],
-            "linear regression": [simple(series, data, baselines.lagged_regression)],
+            "linear regression": [simple(series, data, regression)],
             "feed-forward": [
-                simple(series, data, lambda *examples, seed=seed, network=network: network(*examples, seed=seed))
-                for seed in range(options.seeds)
+                simple(series, data, functools.partial(network, seed=seed)) for seed in range(options.seeds)
             ],
             **{f"{options.cell} {how}": recurrent(series, data, options, how) for how in ("direct", "recursive")},
         }
@@ -271,11 +288,11 @@ def table(series: Series, data: Task, scores: dict, words: dict) -> None:
 
 
 def plot(shown: list, path: Path) -> None:
-    """For each series the last forecasts that do not overlap: what came, medians, intervals; and the best baseline."""
+    """For each series the last forecasts that do not overlap: the better of the networks, and the best baseline."""
     optional("matplotlib", "train", "the figure").use("Agg")
     import matplotlib.pyplot as plt
 
-    style = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
+    style: Any = {"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
     with plt.rc_context(style):
         figure, panels = plt.subplots(
             len(shown), 1, figsize=(10, 3.6 * len(shown)), layout="constrained", squeeze=False
@@ -302,6 +319,7 @@ def plot(shown: list, path: Path) -> None:
                 axes.plot(years[span], other.center[origin], "--", color="tab:orange", linewidth=2, **label)
             axes.set_title(f"{series.name}: {K} steps from each origin", loc="left")
             axes.set(ylabel=series.unit, xlim=(years[first], years[-1]))
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(1, 1))
         figure.savefig(path, dpi=150)
         plt.close(figure)

@@ -77,7 +77,7 @@ def test_the_network_learns_what_is_linear(rng):
 def test_nothing_held_out_is_learnt_from():
     """Examples end before the cut, and the first target of each origin is what comes after its context."""
     for log in (False, True):
-        series = forecast.Series("steps", np.arange(1.0, 101.0), "", 0.0, 1, PERIOD, K, L, log)
+        series = forecast.Series("steps", np.arange(1.0, 101.0), "", 0.0, 1, PERIOD, K, L, 1, 1, 1.0, log)
         task = forecast.task(series, 0.25)
         learnt, contexts = (np.exp(a) if log else a for a in (task.learnt, task.contexts))
         assert task.cut == 75 and round(learnt.max()) == 75 and len(learnt) == 75 - L - K + 1
