@@ -1,13 +1,15 @@
 """Digits read pixel by pixel: what is left of the first rows at the end of the last, by cell.
 
-    python -m experiments.sequential_digits                        about MINUTES minutes on two cores
+    python -m experiments.sequential_digits                        about a minute and a half on two cores
     python -m experiments.sequential_digits --mnist FOLDER_OR_NPZ --hidden 128 --steps 20000 --batch 128 --rate 1e-3
 
 By default the 1,797 digits of 8x8 pixels that come with scikit-learn, a sequence of 64 steps of one pixel each: first
 in reading order, then in one random order, the same for all (permuted: what is near on paper is far in time). The
 first half is learnt from, the second is the test, as in scikit-learn's example "Recognizing hand-written digits",
 whose support vector machine has 97% of it right with all pixels at once. Baseline: logistic regression on the pixels,
-for which the order is nothing.
+for which the order is nothing: 93%. No cell gets there from 898 digits (three seeds, mean, in order and permuted:
+elman 91% and 87%, lstm 86% and 73%, gru 86% and 72%, lem 92% and 78%). 64 steps are too few for a gate to pay: the
+Elman network, whose orthogonal start keeps all it reads, loses least when pixels are permuted.
 
 --mnist: MNIST, 784 steps, as a folder of its four idx files (gzipped or not) or Keras's mnist.npz. That wants hours on
 a CPU, or a GPU. Published test accuracies in order and permuted: LEM(128) 99.5% and 96.6% (Rusch et al. 2022, arXiv
