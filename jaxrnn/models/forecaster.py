@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
 from jaxrnn.engines.pieces import loop
-from jaxrnn.models.heads import HEADS, Distribution
+from jaxrnn.models.heads import HEADS, MERE_POINT, Distribution
 from jaxrnn.models.series import SCALINGS, Prediction, Scale, exogenous, last_step, scale_of, steps_first, windows
 from jaxrnn.record import Record, factory, wide
 from jaxrnn.unroll import inside, unroll
@@ -106,7 +106,7 @@ class Forecaster(Record):
             past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` take [T, ..., F] too
             observed [T, ..., N] bool                    False: missing, whatever stands in ys
             lengths [...] int                            steps of each series, which its future goes K beyond
-            context int                                  of how many steps the scale is made; None: of all
+            context int, or [...] int                    of how many steps the scale is made; None: of all
             engine, key                                  as for `unroll`; `predict` and `sample` have no noise
         """
         return self._run(params, ys, **options).said
@@ -130,7 +130,8 @@ class Forecaster(Record):
         times = (T + self.horizon,) if whole else (T, T + self.horizon)
         past = exogenous("past", "P", past, self.past_size, (T,), batch, ys.dtype)
         future = exogenous("future", "F", future, self.future_size, times, batch, ys.dtype)
-        scale = scale_of(self.scaling, ys[:context], observed[:context])
+        seen = observed if context is None else observed & inside(jnp.broadcast_to(context, batch), T)[..., None]
+        scale = scale_of(self.scaling, ys, seen)
         ys = jnp.where(observed, ys, scale.location)
         if future is not None:
             future = windows(future, T, self.ahead)
@@ -211,6 +212,8 @@ class Forecaster(Record):
         Raises TypeError for a direct forecaster, and for the head "point".
         """
         checks.key(key)
+        if self.head == "point":
+            raise TypeError(MERE_POINT)
         if self.strategy == "direct":
             raise TypeError(
                 "strategy: expected 'recursive', for paths are drawn step after step, got 'direct', which knows each "
