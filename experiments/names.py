@@ -3,7 +3,7 @@
     python -m experiments.names                            about 45 seconds on two cores
     python -m experiments.names --path FOLDER              one file for each class, a name on each line: French.txt, ...
 
-Every Python knows what Unicode calls its characters: Ethiopic has "qhwee" and "tsu", Yi "jjurx", Hangul "gaelb",
+Every Python knows what Unicode calls its characters: Ethiopic has "qhwee" and "bwee", Yi "jjurx", Hangul "gaelb",
 cuneiform "lugal", and what an emoji is called is plain English. Two models learn from the same words:
 
     classifier    letters -> which script                  p(script | word), a `models.classifier`

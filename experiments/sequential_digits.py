@@ -8,8 +8,8 @@ in reading order, then in one random order, the same for all (permuted: what is 
 first half is learnt from, the second is the test, as in scikit-learn's example "Recognizing hand-written digits",
 whose support vector machine has 97% of it right with all pixels at once. Baseline: logistic regression on the pixels,
 for which the order is nothing: 93%. No cell gets there from 898 digits (three seeds, mean, in order and permuted:
-elman 91% and 87%, lstm 86% and 73%, gru 86% and 72%, lem 92% and 78%). 64 steps are too few for a gate to pay: the
-Elman network, whose orthogonal start keeps all it reads, loses least when pixels are permuted.
+elman 91% and 87%, lstm 86% and 73%, gru 86% and 72%, lem 92% and 78%). With one learning rate for all, the Elman
+network, whose recurrent kernel starts orthogonal, loses least when pixels are permuted.
 
 --mnist: MNIST, 784 steps, as a folder of its four idx files (gzipped or not) or Keras's mnist.npz. That wants hours on
 a CPU, or a GPU. Published test accuracies in order and permuted: LEM(128) 99.5% and 96.6% (Rusch et al. 2022, arXiv
@@ -27,7 +27,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -44,7 +44,7 @@ WITH_ALL_PIXELS = 0.97  # the SVM of scikit-learn's example, on the same halves
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    cells: tuple[str, ...] = ("elman", "lstm", "gru", "lem")
+    cells: tuple[Literal[tuple(jaxrnn.CELLS)], ...] = ("elman", "lstm", "gru", "lem")  # type: ignore[valid-type]
     """Names of cells."""
     hidden: int = 64
     """H, hidden units."""
