@@ -29,14 +29,18 @@ def burn_in(
 
     For a carry stored with old parameters, as in recurrent replay: after `steps` steps it is one that the parameters of
     today would have made. ys are those of `unroll`; leave the first `steps` of them out of the loss (they have no
-    gradient). The other arguments are those of `unroll`.
-    Raises ValueError for steps outside 0 < steps < T. Kapturowski et al. 2019, "Recurrent experience replay in
-    distributed reinforcement learning" (R2D2).
+    gradient). The other arguments are those of `unroll`. The two parts draw their noise apart, so that masks which are
+    one for a sequence change there.
+    Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that does not only look back. Kapturowski et
+    al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
     """
     checks.positive(steps, "steps")
     time = jax.tree.leaves(xs)[0].shape[0]
     if steps >= time:
         raise ValueError(f"steps: expected fewer than T={time}, got {steps}")
+    _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
+    # What needs the whole sequence cannot be cut: its step says so.
+    jax.eval_shape(cell.step, params, cell.initial_carry(params, batch), jax.tree.map(lambda a: a[0], xs))
     keys = (None, None) if key is None else jax.random.split(key)
 
     def part(first, end, carry, lengths, key):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import checks
 from jaxrnn.cell import Carry, Cell, Inputs, Params, through
 from jaxrnn.engines.choice import choice
 from jaxrnn.unroll import Engine, unroll
@@ -96,6 +97,7 @@ def explain(
         return result, pull(jax.tree.map(_ones, result))
 
     like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)))
+    batch = checks.inputs(cell, params, xs, "xs", "[T, ..., D]")[1:]
     args, rest = like((params, carry, xs)), like((lengths, mask, reset))
     forward = jax.jit(run).trace(*args, *rest)
     backward = jax.jit(gradient).trace(args, rest)
@@ -104,7 +106,7 @@ def explain(
             "",
             cell,
             params,
-            cell.initial_carry(params, _batch(cell, params, xs)) if carry is None else carry,
+            cell.initial_carry(params, batch) if carry is None else carry,
             jax.tree.map(lambda a: a[0], xs),
         ),
         *args,
@@ -122,12 +124,6 @@ def _place(part, carry):
             if other is leaf:
                 return jax.tree_util.keystr(path[: len(path) - len(inside)], simple=True, separator=".")
     return None
-
-
-def _batch(cell, params, xs):
-    one = 1 if cell.input is None else jax.tree.leaves(cell.input(params))[0].ndim
-    shape = jax.tree.leaves(xs)[0].shape
-    return shape[1 : len(shape) - one]
 
 
 def _ones(a):

@@ -83,5 +83,5 @@ def _steps(ys: Any, valid: Any, reset: Any) -> tuple[jax.Array, jax.Array, jax.A
 def _mean_square(values: jax.Array, counted: jax.Array) -> jax.Array:
     """The mean of values² [..., H] where counted [...]; 0 where nothing is."""
     values = jnp.where(counted[..., None], values, 0)
-    count = jnp.maximum(counted.sum() * values.shape[-1], 1).astype(values.dtype)
+    count = jnp.maximum(counted.sum().astype(values.dtype) * values.shape[-1], 1)  # a product that int32 may not hold
     return (values**2).sum() / count

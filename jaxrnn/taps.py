@@ -10,6 +10,7 @@ for that name makes of it. The names in this library:
     a letter   of `cell.gates`: what its block of the kernels comes to, after its activation; what the gate is
 
 The functions are known to the thread alone, only while traced: a part that sets its own `tapped` stays a pure function.
+A part of a cell that is wrapped in a `jax.jit` of its own hides its taps: what was traced before is not traced again.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def unroll(
     """Run `cell` over time: xs [T, ..., D] -> (carry, ys [T, ..., H]), with any number of batch axes, also none.
 
     carry: where to begin; None begins with the cell's initial carry. Handing the carry that comes back to the next
-        call continues the sequence: any split of T gives the same ys.
+        call continues the sequence: any split of T gives the same ys (of a cell that only looks back, without noise).
     lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the carry
         that comes back is the last valid one (for length 0, the one it began with). What xs holds there, NaN included,
         reaches neither values nor gradients: the cell is given 0 for it, where it must have a finite gradient.
@@ -58,8 +58,8 @@ def unroll(
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 
     valid = mask
-    if lengths is not None:
-        there = inside(lengths, time)
+    there = None if lengths is None else inside(lengths, time)
+    if there is not None:
         valid = there if mask is None else there & mask
         reset = None if reset is None else reset & there
     if valid is not None:
@@ -76,7 +76,8 @@ def unroll(
         if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
         if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            cell, xs = with_reset(cell), (xs, _seen_from_behind(reset, reverse) if turned else reset)
+            restart = _seen_from_behind(reset, reverse, there) if turned else reset
+            cell, xs = with_reset(cell), (xs, restart)
         over_time, flip = choice(cell)[0] if engine is None else engine, reverse != turned
         carry, ys = over_time(cell, params, carry, _flip(xs) if flip else xs)
         ys = _flip(ys) if flip else ys
@@ -89,10 +90,11 @@ def unroll(
     return carry, ys if cell.sequence is None else blank(ys)
 
 
-def _seen_from_behind(reset, reverse):
+def _seen_from_behind(reset, reverse, there):
     """The resets for a member that runs against the others: it restarts where it leaves a segment they restart in."""
     first = jnp.zeros_like(reset[:1])
-    return jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
+    moved = jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
+    return moved if there is None else moved & there  # what was at a row's last step is now past its end
 
 
 def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:

@@ -27,7 +27,8 @@ SKIP = """        if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
 """
 RESTART = """        if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            cell, xs = with_reset(cell), (xs, _seen_from_behind(reset, reverse) if turned else reset)
+            restart = _seen_from_behind(reset, reverse, there) if turned else reset
+            cell, xs = with_reset(cell), (xs, restart)
 """
 
 # file: {what: (old, new, tests)}
@@ -194,8 +195,8 @@ FAULTS = {
         "mask or lengths": ("there & mask", "there | mask", ROWS),
         "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
         "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
-        "reset one step late": ("if turned else reset)", "if turned else jnp.roll(reset, 1, 0))", ROWS),
-        "reset one step early": ("if turned else reset)", "if turned else jnp.roll(reset, -1, 0))", ROWS),
+        "reset one step late": ("if turned else reset\n", "if turned else jnp.roll(reset, 1, 0)\n", ROWS),
+        "reset one step early": ("if turned else reset\n", "if turned else jnp.roll(reset, -1, 0)\n", ROWS),
         "reverse ignored": ("_flip(xs) if flip else xs", "xs", ROWS),
         "reversed outputs left turned": ("ys = _flip(ys) if flip else ys", "pass", ROWS),
         "engine ignored": ("choice(cell)[0] if engine is None else engine", "choice(cell)[0]", ENGINES),

@@ -7,6 +7,7 @@ NORM, PATHS = "tests/test_normalised_cells.py", "tests/test_gradient_paths.py"
 JOINS, PRECISION = "tests/test_joins.py", "tests/test_precision.py"
 DROPPED = "tests/test_regularised_cells.py"
 TABLE = "tests/test_compositions.py"
+WRAPPED = "tests/test_wrappers.py -k behind"
 BURN = "tests/test_gradient_paths.py -k burn"
 
 # file: {what: (old, new, tests)}
@@ -21,8 +22,8 @@ FAULTS = {
         "input left out": ("drop(k1, xs, input, per), k2", "xs, k2", NOISE),
         "recurrent fresh at each step": ('on="carry", per="sequence")', 'on="carry")', DROPPED),
         "weight_drop at evaluation": (
-            "            return run(cell, params, carry, xs, None)\n        key, own",
-            "            key = jax.random.key(0)\n        key, own",
+            "        if key is None or not rate:\n            return run(cell, params, carry, xs, key)\n",
+            "        key = jax.random.key(0) if key is None else key\n",
             NOISE,
         ),
     },
@@ -50,7 +51,7 @@ FAULTS = {
         "length over the other axis": (".sum(-2, keepdims=True)", ".sum(-1, keepdims=True)", NORM),
     },
     "wrappers/clip.py": {
-        "clip_carry: ignored": ("jnp.clip(a, -bound, bound) if", "a if", PATHS),
+        "clip_carry: ignored": ("jnp.clip(a, -bound, bound), s)", "a, s)", PATHS),
         "clip_gradient: ignored": ("jnp.clip(ct, -bound, bound),)", "ct,)", PATHS),
         "cut_gradient: ignored": (
             "_on_operands(cell, jax.lax.stop_gradient)",
@@ -98,10 +99,11 @@ FAULTS = {
     },
     "unroll.py": {
         "members run against the others restart as they do": (
-            "_seen_from_behind(reset, reverse) if turned",
+            "_seen_from_behind(reset, reverse, there) if turned",
             "reset if turned",
             TABLE,
         ),
+        "restart past the end from behind": ("moved if there is None else moved & there", "moved", WRAPPED),
         "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", TABLE),
         "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", TABLE),
     },

@@ -93,17 +93,19 @@ def stepped(cell):
     jax.eval_shape(lambda p: cell.step(p, cell.initial_carry(p), jnp.zeros(D, "float32")), params)
 
 
+both = jaxrnn.bidirectional(GRU, GRU)
+
 WRONG = {
     "layer_norm of a plain step": (lambda: jaxrnn.layer_norm(PLAIN), TypeError, f"layer_norm: {PARTS}, a plain step"),
     "layer_norm of a stack": (
         lambda: jaxrnn.layer_norm(STACK),
         TypeError,
-        "layer_norm: expected one cell, got stack(gru(4)); wrap each of its members",
+        "layer_norm: expected one cell, got stack(gru(4)); it goes inside, around each cell",
     ),
     "emit_carry of a stack": (
         lambda: jaxrnn.emit_carry(STACK),
         TypeError,
-        "emit_carry: expected a single cell, got stack(gru(4)); wrap it first, as in zoneout(emit_carry(cell))",
+        "emit_carry: expected a single cell, got stack(gru(4)); it goes inside, as in zoneout(emit_carry(cell))",
     ),
     "residual, sizes": (lambda: traced(jaxrnn.residual(GRU)), ValueError, f"residual: {SIZES}"),
     "highway, sizes": (lambda: traced(jaxrnn.highway(GRU)), ValueError, f"highway: {SIZES}"),
@@ -171,7 +173,7 @@ WRONG = {
     "no candidate": (
         lambda: traced(jaxrnn.recurrent_dropout(jaxrnn.elman(4), 0.1)),
         ValueError,
-        "recurrent_dropout: expected a cell with a candidate to drop (cells with gates have one), got elman(4)",
+        "recurrent_dropout: expected a cell that has a candidate to drop (cells with gates have one), got elman(4)",
     ),
     "no c": (
         lambda: traced(jaxrnn.zoneout(GRU, c=0.1)),
@@ -251,12 +253,25 @@ WRONG = {
     "deep_transition of noise": (
         lambda: jaxrnn.deep_transition(jaxrnn.dropout(GRU, input=0.1)),
         TypeError,
-        "deep_transition: expected 1 or more cells in three parts, without noise, got (dropout(gru(4), input=0.1),)",
+        "deep_transition: expected 1 or more cells in three parts, no compositions, got (dropout(gru(4), input=0.1),); "
+        "noise and weight_norm go around it",
     ),
     "time_distributed of a number": (
         lambda: jaxrnn.time_distributed(jnp.tanh, 3),
         TypeError,
         "init: expected a function (key, input_size) -> params, got 3",
+    ),
+    "burn_in of what looks ahead": (
+        lambda: jaxrnn.burn_in(both, both.init(jax.random.key(0), D), None, jnp.ones((T, B, D), "float32"), 2),
+        TypeError,
+        "step: gru(4) runs backwards, as a part of bidirectional(gru(4), gru(4)): that needs the whole sequence; "
+        "use jaxrnn.unroll, or a composition that only looks back",
+    ),
+    "a language model that looks ahead": (
+        lambda: jaxrnn.models.language_model(both, 5).init(jax.random.key(0)),
+        TypeError,
+        "step: gru(4) runs backwards, as a part of bidirectional(gru(4), gru(4)): that needs the whole sequence; "
+        "use jaxrnn.unroll, or a composition that only looks back",
     ),
     "precision in whole numbers": (
         lambda: jaxrnn.precision(GRU, compute_dtype="int32"),

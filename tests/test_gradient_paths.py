@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -171,6 +172,21 @@ def test_clip_carry_stops_the_gradient(key):
     free = np.abs(run(cell, params, carry, xs)[0].c) < 0.3
     assert free.any() and not free.all()
     assert_close(clipped, np.where(free[:, None], bare, 0), TOL)
+
+
+def test_the_products_of_a_cell_of_ones_own_are_found(key):
+    """Written with a bare @, in a jit of its own: cut, the last y of an Elman cell does not see the first x."""
+    own = jaxrnn.elman(H)
+    at = jax.jit(lambda params, s: s.h @ params["recurrent_kernel"])
+    cell = dataclasses.replace(own, stages=(own.stages[0]._replace(recur=at),))
+    params, _, xs = problem(own, key, T, (B,), D, dtype="float64")
+
+    def seen(cell):
+        return jax.grad(lambda xs: run(cell, params, None, xs)[1][-1].sum())(xs)[0]
+
+    assert np.abs(seen(cell)).max() > 1e-4
+    assert_close(seen(cut_gradient(cell)), np.zeros((B, D)), 0.0)
+    assert_close(seen(clip_gradient(cell, 1e-9)), np.zeros((B, D)), 1e-8)
 
 
 STEPS = 3

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from observed import run
+from observed import multiplier, observed, run
 from reference import sigmoid
 from support import assert_close, double, leaves_close, noisy_params, problem, tolerance, variant
 
@@ -166,8 +166,9 @@ WEIGHTS = ["lstm_projection_peepholes", "gru", "recurrent_highway"]
 def long(params):
     """Kernels by Salimans and Kingma 2016, equation 2: W = g V / |V|, a length for each column."""
     cell = dict(params["cell"])
-    assert set(params["scale"]) == set(cell) & {"kernel", "recurrent_kernel", "projection"}
-    for name, g in params["scale"].items():
+    scales = {path.removeprefix("cell."): g for path, g in params["scale"].items()}
+    assert set(scales) == set(cell) & {"kernel", "recurrent_kernel", "projection"}
+    for name, g in scales.items():
         cell[name] = g[..., None, :] * cell[name] / np.linalg.norm(cell[name], axis=-2, keepdims=True)
     return cell
 
@@ -193,7 +194,7 @@ def test_weight_norm_begins_as_the_cell(name, key):
     params = cell.init(key, D)
     assert_close(params["cell"], bare.init(key, D), 0.0)
     for kernel, scale in params["scale"].items():
-        assert_close(scale, np.linalg.norm(params["cell"][kernel], axis=-2), TOL)
+        assert_close(scale, np.linalg.norm(params["cell"][kernel.removeprefix("cell.")], axis=-2), TOL)
     xs = jnp.asarray(np.random.default_rng(0).standard_normal((T, B, D)))
     assert_close(run(cell, params, None, xs), run(bare, params["cell"], None, xs), TOL)
 
@@ -204,7 +205,7 @@ def test_weight_norm_of_each_layer_of_a_stack(key):
     p = double(params)
     made = {}
     for layer in "layer_0", "layer_1":
-        scale = {k: p["scale"][f"{layer}.{k}"] for k in ("kernel", "recurrent_kernel")}
+        scale = {k: p["scale"][f"cell.{layer}.{k}"] for k in ("kernel", "recurrent_kernel")}
         made[layer] = long({"cell": p["cell"][layer], "scale": scale})
     step = reference.stack(reference.lstm, reference.gru)
     expected = reference.run(step, made, *row_and_rows(carry), double(xs))
@@ -233,10 +234,23 @@ def test_weight_norm_gradient(key):
     differences = (8 * (moved(step) - moved(-step)) - (moved(2 * step) - moved(-2 * step))) / (12 * step)
     assert abs(slope) > 0.1
     assert_close(differences, slope, 1000 * eps ** (4 / 5))
-    for name in line:
+    for path in line:
+        name = path.removeprefix("cell.")
         along = (grads["cell"][name] * params["cell"][name]).sum(-2)
         assert np.abs(grads["cell"][name]).max() > 0.01
         assert_close(along, np.zeros_like(along), 10 * TOL)
+
+
+def test_the_scales_are_no_kernels(key):
+    """What looks for a recurrent_kernel by its name finds V, not the scale that belongs to it."""
+    cell = jaxrnn.weight_drop(weight_norm(variant("lstm")), 0.5)
+    params, carry, xs = problem(cell, key, T, (B,), D, dtype="float64")
+    _, (call,) = observed(cell, params, carry, xs, key)
+    v, scale = double(params["cell"]["recurrent_kernel"]), double(params["scale"]["cell.recurrent_kernel"])
+    seen = double(call.params["recurrent_kernel"])
+    assert (seen == 0).any() and (seen != 0).any(axis=0).all()
+    assert_close(np.linalg.norm(seen, axis=-2), np.abs(scale), TOL)
+    multiplier(np.where(seen == 0, 0, v / 0.5), v, 0.5)
 
 
 @with_torch
@@ -252,7 +266,7 @@ def test_weight_norm_as_torch(key):
         linear = torch.nn.utils.parametrizations.weight_norm(linear)
         weight = linear.parametrizations.weight
         with torch.no_grad():
-            weight.original0.copy_(torch.tensor(np.asarray(params["scale"][name])[:, None]))
+            weight.original0.copy_(torch.tensor(np.asarray(params["scale"][f"cell.{name}"])[:, None]))
             weight.original1.copy_(torch.tensor(np.asarray(params["cell"][name]).T))
         parts.append(linear)
     x, h = (torch.tensor(np.asarray(a)) for a in (xs[0], carry.h))

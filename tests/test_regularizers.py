@@ -129,6 +129,16 @@ def test_one_step_has_no_pair(ys):
     assert temporal_activation_regularization(ys[:1], 1.0) == 0
 
 
+def test_more_numbers_than_an_int32_holds():
+    """2^20 steps of 4096 units, shown by their shapes alone to the part that counts: the count is not 0."""
+    from jaxrnn.regularizers import _mean_square
+
+    counted = jnp.ones(2**20, bool)
+    mean = jax.make_jaxpr(_mean_square)(jax.ShapeDtypeStruct((2**20, 4096), jnp.float32), counted)
+    products = [e for e in mean.jaxpr.eqns if e.primitive.name == "mul" and e.outvars[0].aval.shape == ()]
+    assert products and all(e.outvars[0].aval.dtype == jnp.float32 for e in products)
+
+
 def test_no_batch_and_two_batch_axes(ys):
     """[T, H] and [T, B, 1, H] as [T, B, H]."""
     for term in activation_regularization, temporal_activation_regularization:

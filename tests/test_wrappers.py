@@ -18,7 +18,7 @@ D = 3
 
 T = 6
 
-run = jax.jit(jaxrnn.unroll, static_argnums=0)
+run = jax.jit(jaxrnn.unroll, static_argnums=0, static_argnames="reverse")
 
 
 def flags_and_lengths(rng, batch):
@@ -191,3 +191,29 @@ def test_strict_promotion_of_types(name, key):
                 return jaxrnn.unroll(cell, params, None, xs, reverse=True, **how)[1].sum()
 
             jax.eval_shape(jax.grad(loss, argnums=(0, 1)), params, xs)
+
+
+def test_a_reset_seen_from_behind_stays_in_its_row(key):
+    """Right to left, a reset at a row's last step parts nothing off it: the left-to-right member ends where it is."""
+    cell = jaxrnn.bidirectional(variant("gru"), variant("gru"))
+    params, _, xs = problem(cell, key, T, (2,), dtype="float64")
+    lengths = np.array([4, T])
+    reset = np.zeros((T, 2), bool)
+    reset[3, 0] = reset[T - 1, 1] = True
+    plain, _ = run(cell, params, None, xs, lengths=lengths, reverse=True)
+    carry, _ = run(cell, params, None, xs, lengths=lengths, reset=jnp.asarray(reset), reverse=True)
+    assert np.abs(plain["backward"].h).max() > 0.01
+    assert_close(carry, plain, tolerance("float64", T))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda c: jaxrnn.recurrent_dropout(c, 0.0), lambda c: jaxrnn.weight_drop(c, 0.0)],
+    ids=["dropout", "weights"],
+)
+def test_a_rate_of_nothing_draws_nothing(wrap, key):
+    """The program of a rate of 0 does not look at the key."""
+    cell = wrap(variant("lstm"))
+    params, carry, xs = problem(cell, key, T, (2,))
+    drawn = jax.make_jaxpr(lambda key: jaxrnn.unroll(cell, params, carry, xs, key=key))(key)
+    assert "random_bits" not in str(drawn) and "threefry" not in str(drawn)

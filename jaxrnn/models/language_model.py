@@ -34,7 +34,9 @@ class LanguageModel(Record):
         k1, k2, k3 = jax.random.split(key, 3)
         cell = self.cell.init(k2, E or V)
         stored = max((a.dtype for a in jax.tree.leaves(cell)), key=lambda d: d.itemsize)  # y may be narrower
-        y = self.cell.outputs(cell, jax.ShapeDtypeStruct((E or V,), stored))
+        x = jax.ShapeDtypeStruct((E or V,), stored)
+        # By its step, which refuses a cell that looks ahead: it would read what it is to predict.
+        _, y = jax.eval_shape(self.cell.step, cell, self.cell.initial_carry(cell), x)
         params = {"cell": cell, "bias": jnp.zeros(V, stored)}
         if E is not None:
             params["embedding"] = embedding(k1, V, E, stored, tied=self.tied)

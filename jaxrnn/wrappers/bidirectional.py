@@ -50,6 +50,7 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
         back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
         if merge in MERGES:
             one_array("bidirectional", forward, ys)
+            one_array("bidirectional", backward, zs)
         if merge in ("sum", "mean") and jnp.shape(ys) != jnp.shape(zs):
             raise ValueError(
                 f"merge: expected y of one size from both cells for {merge!r}, got {checks.describe(ys)} of "

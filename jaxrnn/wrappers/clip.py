@@ -8,9 +8,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cell import Cell
+from jaxrnn.cell import Cell, Stage
 from jaxrnn.record import factory
-from jaxrnn.wrappers.members import around, distributed, in_parts, tapped_stage
+from jaxrnn.wrappers.members import distributed, in_parts
 
 
 def _bound(value, argument="bound"):
@@ -32,13 +32,8 @@ def clip_carry(cell: Cell, bound: float) -> Cell:
         return distributed(cell, lambda leaf: clip_carry(leaf, bound))
     in_parts(cell, "clip_carry")
 
-    def end(params, new, old, _):
-        return jax.tree.map(lambda a: jnp.clip(a, -bound, bound) if jnp.issubdtype(a.dtype, jnp.inexact) else a, new)
-
-    inner = around(cell, lambda params, s, _: (s, ()), end)
-    drive = inner.drive
-    assert drive is not None
-    return dataclasses.replace(inner, input=cell.input, drive=lambda params, x: drive(params, (x, ())))
+    clip = Stage(None, lambda params, s, u, v: _floating(lambda a: jnp.clip(a, -bound, bound), s))
+    return dataclasses.replace(cell, stages=(*cell.stages, clip))
 
 
 @factory
@@ -76,8 +71,16 @@ def cut_gradient(cell: Cell) -> Cell:
 
 def _on_operands(cell, f):
     """The cell with a function on what its recurrent products read."""
-    stages = tuple(tapped_stage(stage, {"operand": f}) if stage.recurrent else stage for stage in cell.stages)
-    return dataclasses.replace(cell, stages=stages)
+
+    def under(recur):
+        return lambda params, s: recur(params, _floating(f, s))
+
+    stages = (s._replace(recur=under(s.recur)) if s.recur and s.recurrent else s for s in cell.stages)
+    return dataclasses.replace(cell, stages=tuple(stages))
+
+
+def _floating(f, tree):
+    return jax.tree.map(lambda a: f(a) if jnp.issubdtype(a.dtype, jnp.inexact) else a, tree)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

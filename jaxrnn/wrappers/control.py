@@ -19,7 +19,9 @@ def with_reset(cell: Cell) -> Cell:
     """The same cell on (x, reset [...] bool): where True, the carry restarts before the step.
 
     By selection, so that a NaN in the old carry does not survive. Keeps the three parts: the restart is a stage
-    without a product.
+    without a product. It goes outermost: within a zoneout, which keeps the old state, or a learned carry, which it
+    would not know, it would not restart. `unroll(reset=)` puts it there.
+    Raises TypeError, when traced, for a composition that also runs backwards.
     """
     if cell.plain_step is not None:
         inner = cell.plain_step
@@ -45,7 +47,7 @@ def with_mask(cell: Cell) -> Cell:
 
     y is then not to be used, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
     initial one, so that nothing of it reaches a gradient. x must be finite where it is masked: `unroll` sees to that.
-    Keeps the three parts.
+    Keeps the three parts. Raises TypeError, when traced, for a composition that also runs backwards.
     """
     if cell.plain_step is not None:
         inner = cell.plain_step

@@ -20,8 +20,9 @@ def dropout(cell: Cell, *, input: float = 0.0, output: float = 0.0, per: str = "
         x_t <- m x_t / (1 - input),   y_t <- m' y_t / (1 - output)
 
     with m [..., D] and m' [..., H] of 0 and 1, 0 with probability `input`, `output`: for every element of every row
-    drawn anew at each step (per="step") or once for all steps of a call (per="sequence"). The carry is untouched. Masks
-    are drawn before the loop and used outside it, so no engine sees them. Without a key, and in `step`: the cell alone.
+    drawn anew at each step (per="step") or once for all steps of a call, resets or not (per="sequence"). The carry is
+    untouched, but one that `emit_carry` gives as a part of y is dropped with it. Masks are drawn before the loop and
+    used outside it, so no engine sees them. Without a key, and in `step`: the cell alone.
     Raises ValueError for a rate outside 0 <= rate < 1.
     """
     rate(input, "input")
@@ -44,10 +45,11 @@ def variational_dropout(cell: Cell, *, input: float = 0.0, recurrent: float = 0.
 
         x_t <- m x_t / (1 - input),   y_t <- m' y_t / (1 - output),   h_{t-1} <- m'' h_{t-1} / (1 - recurrent)
 
-    with masks of 0 and 1, one for each row of the call, each element 0 with the probability given. The recurrent one is
-    on what the recurrent products read, not on the carry itself: see `recurrent_dropout`, which this is with
-    on="carry", per="sequence". Calls with the same key and batch axes draw the same masks, whatever their T, but for an
-    embedding's see `jaxrnn.regularizers.embedding_dropout`. Without a key, and in `step`: the cell itself.
+    with masks of 0 and 1, one for each row of the call, each element 0 with the probability given. The recurrent one
+    is on what the recurrent products read, not on the carry itself: see `recurrent_dropout`, which this is with
+    on="carry", per="sequence". Calls with the same key and batch axes draw the same masks, whatever their T; a mask
+    spans the resets in a row. For an embedding see `jaxrnn.regularizers.embedding_dropout`. Without a key, and in
+    `step`: the cell itself.
     Raises ValueError for a rate outside 0 <= rate < 1. Gal and Ghahramani 2016, arXiv 1512.05287.
     """
     if recurrent:
@@ -64,15 +66,16 @@ def weight_drop(cell: Cell, rate: float, *, names: tuple[str, ...] = ("recurrent
 
     with M of 0 and 1, of U's shape, each element 0 with probability `rate`, drawn once for a call: the same for all
     rows and steps. `names`: the parameters, by the last name of their path, wherever they are in a composition.
-    Without a key, and in `step`: the cell itself.
+    Without a key, and in `step`: the cell itself. With `weight_norm` it stands inside, `weight_norm(weight_drop(cell,
+    r))`: around it, what is left of a column would be given its length again.
     Raises ValueError for a rate outside 0 <= rate < 1, and when traced for params of which none has such a name.
     DropConnect (Wan et al. 2013) on the recurrence, as in Merity, Keskar and Socher 2017, arXiv 1708.02182.
     """
     _rate(rate, "rate")
 
     def sequence(run, params, carry, xs, key):
-        if key is None:
-            return run(cell, params, carry, xs, None)
+        if key is None or not rate:
+            return run(cell, params, carry, xs, key)
         key, own = jax.random.split(key)
         found = leaves_named(params, names, cell)
         keys = dict(zip(found, jax.random.split(own, len(found)), strict=True))

@@ -17,7 +17,7 @@ def emit_carry(cell: Cell) -> Cell:
     """
     if cell.sequence is not None:
         raise TypeError(
-            f"emit_carry: expected a single cell, got {cell!r}; wrap it first, as in zoneout(emit_carry(cell))"
+            f"emit_carry: expected a single cell, got {cell!r}; it goes inside, as in zoneout(emit_carry(cell))"
         )
     if cell.plain_step is not None:
         plain_step = cell.plain_step

@@ -31,7 +31,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
     `jaxrnn.cell.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
     """
     if not cell.has_parts and cell.sequence is not None:
-        raise TypeError(f"layer_norm: expected one cell, got {cell!r}; wrap each of its members")
+        raise TypeError(f"layer_norm: expected one cell, got {cell!r}; it goes inside, around each cell")
     in_parts(cell, "layer_norm")
     drive, within_cell = cell.drive, cell.sequence
     assert drive is not None

@@ -15,8 +15,8 @@ from jaxrnn.wrappers.members import at_leaves, within
 def learned_carry(cell: Cell) -> Cell:
     """The same cell with an initial carry that is learned: params {"cell": ..., "initial_carry": one carry, no batch}.
 
-    It starts from the cell's own, and every fresh row and every reset begins with it. Around a stack or another
-    composition it holds the carries of all members.
+    It starts from the cell's own, and every fresh row and every reset of `unroll` begins with it. Around a stack or
+    another composition it holds the carries of all members.
     """
 
     def init(key, input_size):

@@ -74,9 +74,10 @@ def shown(path: Any) -> str:
 def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
     """Refuse outputs (or inputs) that are not one array, as those of emit_carry."""
     if not hasattr(value, "shape"):
+        outer = "with_reset or with_mask" if name == "x" else "emit_carry"
         raise TypeError(
             f"{wrapper}: expected {name} of {cell!r} as one array, got {checks.describe(value)}; put what makes more "
-            "of it, such as emit_carry, on the outside"
+            f"of it, such as {outer}, on the outside"
         )
 
 
@@ -137,19 +138,6 @@ def around(
         params_(cell.output),
         gates=cell.gates,
     )
-
-
-def tapped_stage(stage: Stage, functions: dict[str, Callable[[Any], Any]]) -> Stage:
-    """The stage with these functions on the values it taps."""
-
-    def under(f):
-        def g(*args):
-            with tapped(functions):
-                return f(*args)
-
-        return g
-
-    return Stage(None if stage.recur is None else under(stage.recur), under(stage.update), stage.recurrent)
 
 
 def with_extra(cell: Cell, extra: Any) -> Any:

@@ -25,10 +25,12 @@ def precision(
 ) -> Cell:
     """The same cell with a type for each thing: `precision(cell)` keeps float32 parameters and computes in bfloat16.
 
-    param_dtype: what `init` makes, and gradients and optimizers see. compute_dtype: what parameters and inputs are cast
-    to before the loop, and products multiply; those of half-width types are summed in float32. carry_dtype: of every
-    field of the carry (None: compute_dtype); "float32" keeps what is summed over many steps. output_dtype: of y
-    (None: compute_dtype). Around a composition it is around all of it. A cell made with a `dtype` of its own computes
+    param_dtype: what `init` makes, and gradients and optimizers see. compute_dtype: what parameters and inputs are
+    cast to before the loop, and products multiply; those of half-width types are summed in float32. carry_dtype: of
+    every field of the carry (None: compute_dtype); "float32" keeps what is summed over many steps. output_dtype: of y
+    (None: compute_dtype). Around a composition it is around all of it; a learned carry goes outside,
+    `learned_carry(precision(cell))`, to be kept as it is stored, and what `emit_carry` gives has the type of y. A
+    cell made with a `dtype` of its own computes
     in that.
 
     float16 wants its loss scaled as well: `jaxrnn.loss_scale`. Raises TypeError for a type that is not floating.

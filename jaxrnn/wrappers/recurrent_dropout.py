@@ -40,15 +40,15 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         raise ValueError(f"on: expected 'candidate' or 'carry', got {on!r}")
 
     def act(run, leaf, params, carry, xs, key):
-        if key is None:
-            return run(leaf, params, carry, xs, None)
+        if key is None or not rate:
+            return run(leaf, params, carry, xs, key)
         in_parts(leaf, "recurrent_dropout")
         key, own = jax.random.split(key)
         sites = _sites(leaf, TAPS[on], params, carry, jax.tree.map(lambda a: a[0], xs))
         shapes, tree = jax.tree.flatten(sites)
         if not shapes:
             cure = "cells with gates have one" if on == "candidate" else "products made by jaxrnn.cell.product have one"
-            raise ValueError(f"recurrent_dropout: expected a cell with a {TAPS[on]} to drop ({cure}), got {leaf!r}")
+            raise ValueError(f"recurrent_dropout: expected a cell that has a {TAPS[on]} to drop ({cure}), got {leaf!r}")
         time = jax.tree.leaves(xs)[0].shape[0]
         lead = (time,) if per == "step" else ()
         keys = jax.random.split(own, len(shapes))

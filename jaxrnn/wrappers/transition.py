@@ -140,7 +140,10 @@ def _without_noise(wrapper, cells, least):
     if len(cells) < least or any(
         not isinstance(cell, Cell) or not cell.has_parts or cell.sequence is not None for cell in cells
     ):
-        raise TypeError(f"{wrapper}: expected {least} or more cells in three parts, without noise, got {cells!r}")
+        raise TypeError(
+            f"{wrapper}: expected {least} or more cells in three parts, no compositions, got {cells!r}; noise and "
+            "weight_norm go around it"
+        )
 
 
 def _same_carry(wrapper, one, params, other, others):

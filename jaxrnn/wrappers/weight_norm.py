@@ -17,16 +17,16 @@ from jaxrnn.wrappers.members import leaves_named, shown, within
 def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_kernel", "projection")) -> Cell:
     """The same cell, each column of its kernels written as a length times a direction: W = scale V / |V|.
 
-    Params {"cell": those of the cell, V, "scale": {path of the kernel: [..., G·H]}}; |V| over the axis that is summed
-    over, so there is a scale for each unit of each gate. `init` gives the cell its own values: scale = |V|. `names` are
-    those of the parameters, by the last name of their path; of them the cell must have one. The kernels are made once,
-    before the loop. Around a composition it is around all of it.
+    Params {"cell": those of the cell, V, "scale": {path of the kernel, such as "cell.kernel": [..., G·H]}}; |V| over
+    the axis that is summed over, so there is a scale for each unit of each gate; no column may be 0. `init` gives the
+    cell its own values: scale = |V|. `names` are those of the parameters, by the last name of their path; of them the
+    cell must have one. The kernels are made once, before the loop. Around a composition it is around all of it.
     Raises ValueError, in `init`, where no parameter has such a name. Salimans and Kingma 2016, arXiv 1602.07868.
     """
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        kernels = leaves_named(params, names, cell)
+        kernels = leaves_named({"cell": params}, names, cell)
         scale = {path: _length(_wide(v))[..., 0, :].astype(v.dtype) for path, v in kernels.items()}
         return {"cell": params, "scale": scale}
 
@@ -40,7 +40,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
             w = _wide(v)
             return (w / _length(w) * scale[..., None, :].astype(w.dtype)).astype(v.dtype)
 
-        return {"cell": jax.tree_util.tree_map_with_path(one, params["cell"])}
+        return jax.tree_util.tree_map_with_path(one, {"cell": params["cell"]})
 
     def on_made(f: Any) -> Any:
         f = within(f)

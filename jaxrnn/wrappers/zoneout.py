@@ -21,8 +21,9 @@ def zoneout(cell: Cell, *, h: float = 0.0, c: float = 0.0) -> Cell:
         training, `unroll` has a key:   h_t = d h_{t-1} + (1 - d) h'_t,   d [..., H] of 0 and 1, 1 with probability h
         evaluation, and `step`:         h_t = h h_{t-1} + (1 - h) h'_t,   its expected value
 
-    where h' is what the cell makes of the whole carry; the same, with masks of its own, for c with probability c. y is
-    made of the state zoned out. `h` is for the carry's field h, `c` for all of its other fields, an LSTM's c.
+    where h' is what the cell makes of the whole carry; the same, with masks of its own, for c with probability c. y
+    is made of the state zoned out. `h` is for the carry's field h, `c` for all of its other fields, an LSTM's c,
+    integers too.
     Masks are drawn before the loop, for every unit of every row and step; the three parts are kept. Around a
     composition it is around each member.
     Raises ValueError for a rate outside 0 <= rate < 1 and for c where there is only h; when traced, TypeError for a
