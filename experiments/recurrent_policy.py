@@ -1,11 +1,10 @@
 """Remember the cue: a recurrent policy learns by PPO what the same network without its memory cannot.
 
-    python -m experiments.recurrent_policy                          about a minute on two cores
+    python -m experiments.recurrent_policy                          less than a minute on two cores
     python -m experiments.recurrent_policy --cell gru --delay 50 100 --rollout 128 --steps 4000000
 
 The cue stands at the entrance of a corridor. 20 to 50 steps of noise later, at the junction, the agent must turn to the
-side that the cue named (Bakker 2001). The corridor's length is drawn anew each time, and nothing at the junction
-tells the side: without memory, success is a coin toss.
+side that the cue named (Bakker 2001). Nothing at the junction tells the side: without memory, success is chance.
 
 How a cell is the memory of an agent, in three rules:
 
@@ -13,16 +12,15 @@ How a cell is the memory of an agent, in three rules:
                `first` [B] is true where x is the first of an episode, and the carry restarts before that step.
     storing    a rollout keeps the carry it began with (as it was before that restart), and x, first [T, B].
     learning   `jaxrnn.unroll(cell, params, carry, x, reset=first)` is all of the rollout again: the very logits and
-               values the agent acted on while the params are the same (recurrent experience replay's stored state,
-               Kapturowski et al. 2019). The gradient ends at the rollout's start; what is remembered does not.
+               values the agent acted on (the stored state of Kapturowski et al. 2019), with a gradient.
 
-Prints one line of JSON; writes to --out: that line with the
-curves (result.json) and the figure (success.png).
+Prints one line of JSON; writes it with the curves (result.json) and the figure (success.png) to --out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import sys
@@ -39,6 +37,11 @@ import jaxrnn
 from experiments import runs
 from jaxrnn.optional import optional
 
+CLIP = 0.2  # how far the probability of an action may move on one rollout
+DISCOUNT = 0.95  # of rewards to come, for each step
+TRACE = 0.95  # lambda of generalised advantage estimation (Schulman et al. 2016)
+ENTROPY = 0.01  # the weight of the policy's entropy in the loss
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -51,27 +54,17 @@ class Options:
     delay: tuple[int, int] = (20, 50)
     """The fewest and the most steps between the cue and the junction."""
     steps: int = 600_000
-    """Steps of the environment that each seed learns from."""
+    """Steps of the environment, for each seed."""
     seeds: int = 3
-    """Agents of each kind, which differ in everything that is drawn."""
+    """Agents of each kind."""
     environments: int = 64
     """B, environments side by side."""
     rollout: int = 64
-    """T, steps of each environment between updates, and those a gradient reaches back at most."""
+    """T, steps of each between updates, and those a gradient reaches back at most."""
     epochs: int = 8
     """Gradient steps on each rollout."""
     rate: float = 5e-3
-    """The learning rate of Adam."""
-    norm: float = 0.5
-    """The largest norm of a gradient."""
-    discount: float = 0.95
-    """Of rewards to come, for each step."""
-    trace: float = 0.95
-    """Lambda of generalised advantage estimation (Schulman et al. 2016)."""
-    clip: float = 0.2
-    """How far the probability of an action may move on one rollout (Schulman et al. 2017)."""
-    entropy: float = 0.01
-    """The weight of the policy's entropy in the loss."""
+    """The learning rate of Adam, whose gradients have a norm of at most 0.5."""
     out: Path | None = None
     """The folder to write to. None: a new one in runs/."""
 
@@ -94,16 +87,16 @@ def enter(options: Options, key: jax.Array) -> Maze:
 
 def look(options: Options, key: jax.Array, maze: Maze) -> jax.Array:
     """What the agent sees, [D = cues + 2]: the cue (first step only), whether this is the junction, and noise."""
-    cue = jax.nn.one_hot(maze.cue, options.cues, dtype=jnp.float32) * (maze.time == 0)
-    junction = maze.time == maze.delay + 1
-    return jnp.concatenate([cue, junction[None].astype(jnp.float32), jax.random.normal(key, (1,), jnp.float32)])
+    cue, junction = jax.nn.one_hot(maze.cue, options.cues) * (maze.time == 0), maze.time == maze.delay + 1
+    return jnp.concatenate([cue, junction[None], jax.random.normal(key, (1,))]).astype(jnp.float32)
 
 
 def move(options: Options, key: jax.Array, maze: Maze, action: jax.Array) -> tuple[Maze, jax.Array, jax.Array]:
     """(maze, reward, end): only the turn at the junction counts, +1 or -1; a new episode then begins by itself."""
     end = maze.time == maze.delay + 1
     reward = jnp.where(end, jnp.where(action == maze.cue, 1, -1), 0).astype(jnp.float32)
-    maze = jax.tree.map(lambda new, old: jnp.where(end, new, old), enter(options, key), maze._replace(time=maze.time + 1))
+    further = maze._replace(time=maze.time + 1)
+    maze = jax.tree.map(lambda new, old: jnp.where(end, new, old), enter(options, key), further)
     return maze, reward, end
 
 
@@ -124,7 +117,7 @@ class Rollout(NamedTuple):
     action: Any
     reward: Any
     end: Any
-    logits: Any
+    logits: Any  # and value, as the agent had them when it acted
     value: Any
 
 
@@ -146,21 +139,21 @@ def heads(params: dict, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 def begin(cell: jaxrnn.Cell, options: Options, params: dict, key: jax.Array) -> Actor:
     """All environments at the entrance."""
     B = options.environments
-    k1, k2 = jax.random.split(key)
-    maze = jax.vmap(lambda k: enter(options, k))(jax.random.split(k1, B))
-    x = jax.vmap(lambda k, m: look(options, k, m))(jax.random.split(k2, B), maze)
+    k1, k2 = jax.random.split(key, (2, B))
+    maze = jax.vmap(functools.partial(enter, options))(k1)
+    x = jax.vmap(functools.partial(look, options))(k2, maze)
     return Actor(maze, x, jnp.ones(B, bool), cell.initial_carry(params["cell"], (B,)))
 
 
 def act(cell: jaxrnn.Cell, options: Options, params: dict, actor: Actor, key: jax.Array) -> tuple[Actor, Rollout]:
     """One step of all environments; a body for lax.scan over keys."""
-    k1, k2, k3 = jax.random.split(key, 3)
+    k1, k2 = jax.random.split(key)
     carry, y = jaxrnn.with_reset(cell).step(params["cell"], actor.carry, (actor.x, actor.first))
     logits, value = heads(params, y)
     action = jax.random.categorical(k1, logits)
-    keys = jax.random.split(k2, len(action)), jax.random.split(k3, len(action))
-    maze, reward, end = jax.vmap(lambda k, m, a: move(options, k, m, a))(keys[0], actor.maze, action)
-    x = jax.vmap(lambda k, m: look(options, k, m))(keys[1], maze)
+    keys = jax.random.split(k2, (2, len(action)))
+    maze, reward, end = jax.vmap(functools.partial(move, options))(keys[0], actor.maze, action)
+    x = jax.vmap(functools.partial(look, options))(keys[1], maze)
     return Actor(maze, x, end, carry), Rollout(actor.x, actor.first, action, reward, end, logits, value)
 
 
@@ -170,66 +163,57 @@ def replay(cell: jaxrnn.Cell, params: dict, carry: Any, x: jax.Array, first: jax
     return carry, *heads(params, ys)
 
 
-def advantages(options: Options, rollout: Rollout, value: jax.Array) -> jax.Array:
+def advantages(rollout: Rollout, value: jax.Array) -> jax.Array:
     """Generalised advantage estimates [T, B]; `value` [B] is that of the step after the last.
 
-    d_t = r_t + discount V_{t+1} - V_t,  A_t = d_t + discount trace A_{t+1};  nothing comes after an episode's end.
+    d_t = r_t + DISCOUNT V_{t+1} - V_t,  A_t = d_t + DISCOUNT TRACE A_{t+1};  nothing comes after an episode's end.
     """
 
     def back(after, step):
         value, advantage = after
-        goes_on = options.discount * ~step.end
-        advantage = step.reward + goes_on * value - step.value + goes_on * options.trace * advantage
+        goes_on = DISCOUNT * ~step.end
+        advantage = step.reward + goes_on * value - step.value + goes_on * TRACE * advantage
         return (step.value, advantage), advantage
 
     return jax.lax.scan(back, (value, jnp.zeros_like(value)), rollout, reverse=True)[1]
 
 
-def loss(cell: jaxrnn.Cell, options: Options, params: dict, carry: Any, rollout: Rollout, advantage: jax.Array):
-    """PPO: the clipped surrogate, half the squared error of the value, and the entropy."""
+def loss(cell: jaxrnn.Cell, params: dict, carry: Any, rollout: Rollout, advantage: jax.Array):
+    """PPO (Schulman et al. 2017): the clipped surrogate, half the squared error of the value, and the entropy."""
     _, logits, value = replay(cell, params, carry, rollout.x, rollout.first)
     log_probability = -optax.softmax_cross_entropy_with_integer_labels(logits, rollout.action)
     before = -optax.softmax_cross_entropy_with_integer_labels(rollout.logits, rollout.action)
     ratio = jnp.exp(log_probability - before)
     scaled = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-    surrogate = jnp.minimum(ratio * scaled, jnp.clip(ratio, 1 - options.clip, 1 + options.clip) * scaled)
-    error = optax.l2_loss(value, rollout.value + advantage)
+    surrogate = jnp.minimum(ratio * scaled, jnp.clip(ratio, 1 - CLIP, 1 + CLIP) * scaled)
     entropy = optax.softmax_cross_entropy(logits, jax.nn.softmax(logits))
-    return (-surrogate + 0.5 * error - options.entropy * entropy).mean()
-
-
-class Learner(NamedTuple):
-    """All that changes in training."""
-
-    params: dict
-    moments: Any
-    actor: Actor
+    return (-surrogate + 0.5 * optax.l2_loss(value, rollout.value + advantage) - ENTROPY * entropy).mean()
 
 
 def make_update(cell: jaxrnn.Cell, options: Options):
-    """(start, update): start(key) -> Learner; update(learner, key) -> (learner, [successes, decisions])."""
-    optimizer = optax.chain(optax.clip_by_global_norm(options.norm), optax.adam(options.rate, eps=1e-5))
+    """(start, update): a learner is (params, moments of Adam, actor); update's y is [successes, decisions]."""
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(options.rate, eps=1e-5))
 
     def start(key):
         k1, k2 = jax.random.split(key)
         params = init(cell, options, k1)
-        return Learner(params, optimizer.init(params), begin(cell, options, params, k2))
+        return params, optimizer.init(params), begin(cell, options, params, k2)
 
     def update(learner, key):
         params, moments, before = learner
         keys = jax.random.split(key, options.rollout)
         actor, rollout = jax.lax.scan(lambda actor, key: act(cell, options, params, actor, key), before, keys)
         _, _, value = replay(cell, params, actor.carry, actor.x[None], actor.first[None])
-        advantage = advantages(options, rollout, value[0])
+        advantage = advantages(rollout, value[0])
 
         def epoch(state, _):
             params, moments = state
-            grads = jax.grad(loss, 2)(cell, options, params, before.carry, rollout, advantage)
+            grads = jax.grad(loss, 1)(cell, params, before.carry, rollout, advantage)
             change, moments = optimizer.update(grads, moments)
             return (optax.apply_updates(params, change), moments), None
 
         (params, moments), _ = jax.lax.scan(epoch, (params, moments), length=options.epochs)
-        return Learner(params, moments, actor), jnp.stack([(rollout.reward > 0).sum(), rollout.end.sum()])
+        return (params, moments, actor), jnp.stack([(rollout.reward > 0).sum(), rollout.end.sum()])
 
     return start, update
 
@@ -246,10 +230,7 @@ def memoryless(cell: jaxrnn.Cell) -> jaxrnn.Cell:
 
 
 def train(cell: jaxrnn.Cell, options: Options, name: str, points: int = 60) -> tuple[list, list]:
-    """(steps of the environment [points], success rate of each seed [points, seeds]) along the way.
-
-    The seeds train one after another: under vmap XLA's CPU backend stood still for good from 64 hidden units on.
-    """
+    """(steps of the environment [points], success rate of each seed [points, seeds]) along the way."""
     start, update = make_update(cell, options)
     per_update = options.environments * options.rollout
     updates = max(1, options.steps // per_update // points)  # between two points of the curve
@@ -280,14 +261,12 @@ def remembering(options: Options) -> jaxrnn.Cell:
 
 def main(options: Options) -> dict:
     """Train both kinds, write the figure, print the line; returns it."""
-    out = runs.folder("recurrent_policy", options.out, new=True)
+    out, cell = runs.folder("recurrent_policy", options.out, new=True), remembering(options)
     out.mkdir(parents=True, exist_ok=True)
-    cell = remembering(options)
-    curves, seconds = {}, {}
-    for name, memory in (("recurrent", cell), ("memoryless", memoryless(cell))):
-        began = time.perf_counter()
-        curves[name] = train(memory, options, name)
-        seconds[name] = round(time.perf_counter() - began, 1)
+    began = time.perf_counter()
+    agents = {"recurrent": cell, "memoryless": memoryless(cell)}
+    curves = {name: train(cell, options, name) for name, cell in agents.items()}
+    seconds = round(time.perf_counter() - began, 1)
     last = {name: np.mean(rates[-5:], 0).round(3).tolist() for name, (_, rates) in curves.items()}
     line = {"success": last, "chance": 1 / options.cues, "seconds": seconds, "options": runs.plain(options)}
     (out / "result.json").write_text(json.dumps({**line, "curves": curves}) + "\n")
@@ -301,13 +280,18 @@ def plot(curves: dict, options: Options, path: Path) -> None:
     optional("matplotlib", "train", "the figure").use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for (name, (steps, rates)), color in zip(curves.items(), ("tab:blue", "tab:orange"), strict=True):
-        axes.plot(steps, rates, color=color, alpha=0.35, linewidth=1)
-        axes.plot(steps, np.mean(rates, 1), color=color, linewidth=3, label=name)
-    axes.axhline(1 / options.cues, color="gray", linestyle="--", label="chance")
-    axes.set(xlabel="environment steps", ylabel="success rate", ylim=(0, 1.02))
-    axes.legend()
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    labels = f"{options.cell} policy", "the same network without memory"
+    for (steps, rates), label, color in zip(curves.values(), labels, ("tab:blue", "tab:orange"), strict=True):
+        axes.plot(steps, rates, color=color, alpha=0.45, linewidth=1.2)
+        axes.plot(steps, np.mean(rates, 1), color=color, linewidth=3, label=label)
+    axes.axhline(1 / options.cues, color="black", linestyle="--", linewidth=1.5, label="chance")
+    axes.set_title("{} cues, remembered for {} to {} steps (thin lines: seeds)".format(options.cues, *options.delay))
+    axes.set(xlabel="environment steps", ylabel="success rate", ylim=(0, 1.03), xlim=(0, None))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.55))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
