@@ -169,7 +169,7 @@ def test_the_loss_is_that_of_the_paper(key):
     k1, k2, k3 = jax.random.split(key, 3)
     params = noisy(cell, k1)
     before, _, rollout = lived(cell, options, params, k2)
-    moved = jax.tree.map(lambda p, n: p + n, params, normal_like(k3, params, 0.1))
+    moved = jax.tree.map(lambda p, n: p + n, params, normal_like(k3, params, 0.2))
     advantage = normal_like(k3, rollout.value)
     actual = jax.jit(rp.loss, static_argnums=0)(cell, moved, before.carry, rollout, advantage)
 
