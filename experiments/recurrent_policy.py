@@ -80,9 +80,8 @@ class Maze(NamedTuple):
 def enter(options: Options, key: jax.Array) -> Maze:
     """A new episode."""
     k1, k2 = jax.random.split(key)
-    shortest, longest = options.delay
     cue = jax.random.randint(k1, (), 0, options.cues, jnp.int32)
-    return Maze(cue, jax.random.randint(k2, (), shortest, longest + 1, jnp.int32), jnp.int32(0))
+    return Maze(cue, jax.random.randint(k2, (), options.delay[0], options.delay[1] + 1, jnp.int32), jnp.int32(0))
 
 
 def look(options: Options, key: jax.Array, maze: Maze) -> jax.Array:
@@ -256,7 +255,8 @@ def remembering(options: Options) -> jaxrnn.Cell:
     """The cell; where it has a gate that remembers, that starts with memories as long as the task's."""
     factory = jaxrnn.CELLS[options.cell]
     biases = {"forget_bias", "update_bias"} & inspect.signature(factory).parameters.keys()
-    return factory(options.hidden, **{name: jaxrnn.initializers.chrono(options.delay[1] + 2) for name in biases})
+    longest: Any = jaxrnn.initializers.chrono(options.delay[1] + 2)
+    return factory(options.hidden, **dict.fromkeys(biases, longest))
 
 
 def main(options: Options) -> dict:

@@ -118,8 +118,10 @@ class Cell(Record):
 
     def outputs(self, params: Params, x: Any = None) -> Any:
         """Shape and type of one y for an input of shape x (None: one input), as a jax.ShapeDtypeStruct."""
-        if x is None and self.input is None:
-            raise ValueError(f"{self!r}: the shape of its outputs follows from its `input`, which it does not give")
+        if x is None:
+            if self.input is None:
+                raise ValueError(f"{self!r}: the shape of its outputs follows from its `input`, which it does not give")
+            x = self.input(params)
 
         def run(cell, params, carry, x, key, backwards=False):
             return through(run, cell, params, carry, x, key)
@@ -127,7 +129,7 @@ class Cell(Record):
         def one(params, x):
             return through(run, self, params, self.start(params), x, None)[1]
 
-        return jax.eval_shape(one, params, self.input(params) if x is None else x)
+        return jax.eval_shape(one, params, x)
 
 
 def through(run: Callable, cell: Cell, params: Params, carry: Carry, x: Inputs, key: Any) -> tuple[Carry, Any]:

@@ -99,7 +99,7 @@ def _projection(
 
     projection = optax.GradientTransformation(init, update)
     if every > 1:
-        projection = optax.conditionally_transform(projection, lambda step: step % every == every - 1)
+        projection = optax.conditionally_transform(projection, lambda step, **_: jnp.mod(step, every) == every - 1)
     return projection
 
 

@@ -89,7 +89,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
             more_params, ct, more_u, d_v = back(ct)
             d_params, d_u, d_vs = _sum(d_params, more_params), _sum(d_u, more_u), [d_v, *d_vs]
             if stage.recur is not None:
-                ct = _sum(ct, pull(lambda s, stage=stage: stage.recur(params, s), before)[1](d_v)[0])
+                ct = _sum(ct, pull(lambda s, recur=stage.recur: recur(params, s), before)[1](d_v)[0])
         return state, vs, states, ct, d_params, d_u, d_vs
 
     traced = trace(step, params, carry, u, real(carry))

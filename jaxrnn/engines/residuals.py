@@ -49,7 +49,7 @@ def cheapest(
         came = _search(START, lambda a: (b for b, c in capacity[a].items() if c > 0))
         if END not in came:
             break
-        path = [END]
+        path: list[Any] = [END]
         while path[-1] != START:
             path.append(came[path[-1]])
         steps = list(zip(path[1:], path[:-1], strict=True))
