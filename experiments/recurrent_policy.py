@@ -253,10 +253,9 @@ def train(cell: jaxrnn.Cell, options: Options, name: str, points: int = 60) -> t
 
 def remembering(options: Options) -> jaxrnn.Cell:
     """The cell; where it has a gate that remembers, that starts with memories as long as the task's."""
-    factory = jaxrnn.CELLS[options.cell]
+    factory: Any = jaxrnn.CELLS[options.cell]
     biases = {"forget_bias", "update_bias"} & inspect.signature(factory).parameters.keys()
-    longest: Any = jaxrnn.initializers.chrono(options.delay[1] + 2)
-    return factory(options.hidden, **dict.fromkeys(biases, longest))
+    return factory(options.hidden, **{name: jaxrnn.initializers.chrono(options.delay[1] + 2) for name in biases})
 
 
 def main(options: Options) -> dict:

@@ -47,7 +47,8 @@ def _loop(step, carry, xs, reverse, unroll):
     """`lax.scan`; as loops of few turns, one within another, where `QUADRATIC` says so."""
     piece = functools.partial(lax.scan, step, reverse=reverse, unroll=unroll)
     longest = TURNS * unroll
-    if jaxlib.__version__ != QUADRATIC or jax.default_backend() != "cpu" or steps(xs) <= longest:
+    version = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
+    if version != QUADRATIC or jax.default_backend() != "cpu" or steps(xs) <= longest:
         return piece(carry, xs)
     return in_pieces(piece, length(steps(xs), longest), carry, xs, reverse)
 
