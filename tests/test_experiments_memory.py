@@ -27,7 +27,7 @@ def test_adding(key):
     """Two marks, one in each half; the answer is the sum of the two marked numbers."""
     T, B = 10, 200
     xs, answers = map(np.asarray, long_memory.adding(key, T, B))
-    assert xs.shape == (T, B, 2) and (0 <= xs[..., 0]).all() and (xs[..., 0] < 1).all()
+    assert xs.shape == (T, B, 2) and (xs[..., 0] >= 0).all() and (xs[..., 0] < 1).all()
     first, second = set(), set()
     for b in range(B):
         marked = [t for t in range(T) if xs[t, b, 1] == 1]
