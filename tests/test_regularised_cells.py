@@ -125,6 +125,7 @@ def test_recurrent_dropout(name, on, per, key):
     params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
     actual, (call,) = observed(cell, params, carry, xs, key)
     assert_close(call.inputs, xs, 0.0)
+    assert all((mask == mask[0]).all() == (per == "sequence") for mask in call.masks)
     drawn = [mask / (1 - RATE) for mask in call.masks]
     expected = masked_loop(name, params, carry, xs, **{"candidate": {"lets": drawn}, "carry": {"reads": drawn}}[on])
     leaves_close(actual, expected, TOL)
@@ -151,6 +152,7 @@ def test_variational_dropout(name, key):
     (after, ys), (call,) = observed(cell, params, carry, xs, key)
     m, m_out = multiplier(call.inputs, xs, 0.3), multiplier(ys, call.ys, 0.2)
     assert (m == m[0]).all() and (m_out == m_out[0]).all()
+    assert call.masks and all((mask == mask[0]).all() for mask in call.masks)
     *state, bare = masked_loop(name, params, carry, xs * m, reads=[mask / (1 - RATE) for mask in call.masks])
     leaves_close((after, ys), [*state, bare * m_out], TOL)
 
@@ -214,3 +216,11 @@ def test_stack_dropout_with_skip_connections(key):
     read = calls[1].inputs
     assert_close(read[..., : xs.shape[-1]], xs, 0.0)
     multiplier(read[..., xs.shape[-1] :], below, RATE)
+
+
+def test_the_product_of_a_projection_is_whole(key):
+    """It leads to no other step: what is masked is the h of before, [P], and nothing of the H units it is made from."""
+    cell = jaxrnn.recurrent_dropout(jaxrnn.lstm(5, projection=2), RATE, on="carry")
+    params, carry, xs = problem(cell, key, T, (B,), dtype="float64")
+    _, (call,) = observed(cell, params, carry, xs, key)
+    assert [mask.shape for mask in call.masks] == [(T, B, 2)]
