@@ -1,6 +1,6 @@
 """How far back can each cell remember? The adding problem and copy memory, at several lengths T, against thresholds.
 
-    python -m experiments.long_memory                                          about four minutes on two cores
+    python -m experiments.long_memory                                          18 minutes on two busy cores
     python -m experiments.long_memory --adding 750 --copy --cells lstm_chrono gru_chrono --steps 10000 --batch 50
     python -m experiments.long_memory --copy 1000 --adding --cells lstm lstm_chrono --hidden 128 --steps 50000
     python -m experiments.long_memory --fast                                   seconds, to see that it runs
