@@ -197,6 +197,7 @@ def plot(curves: dict, found: dict, options: Options, path: Path) -> None:
     """Error against updates: a row for each task, a column for each T, a line for each seed, its end marked."""
     optional("matplotlib", "train", "the figure").use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     plt.rcParams["font.size"] = 12
     rows = [task for task in TASKS if getattr(options, task)]
@@ -204,7 +205,7 @@ def plot(curves: dict, found: dict, options: Options, path: Path) -> None:
     figure, grid = plt.subplots(
         len(rows), columns, figsize=(5.2 * columns + 2, 3.6 * len(rows)), layout="constrained", squeeze=False
     )
-    colors = dict(zip(options.cells, plt.get_cmap("Dark2").colors, strict=False))
+    colors = dict(zip(options.cells, plt.get_cmap("Dark2")(range(8)), strict=False))
     for task, places in zip(rows, grid, strict=True):
         for axes in places[len(getattr(options, task)) :]:
             axes.set_axis_off()
@@ -228,8 +229,8 @@ def plot(curves: dict, found: dict, options: Options, path: Path) -> None:
         places[0].set_ylabel(TASKS[task][2].replace(": ", "\n"))
     for axes in grid[-1]:
         axes.set_xlabel("updates")
-    lines = [plt.Line2D([], [], color=colors[name], linewidth=3, label=CELLS[name][1]) for name in options.cells]
-    solved = plt.Line2D([], [], color="gray", marker="o", linestyle="", label="solved")
+    lines = [Line2D([], [], color=colors[name], linewidth=3, label=CELLS[name][1]) for name in options.cells]
+    solved = Line2D([], [], color="gray", marker="o", linestyle="", label="solved")
     figure.legend(handles=[*lines, solved], loc="outside right center", frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -144,7 +144,7 @@ def begin(cell: jaxrnn.Cell, options: Options, params: dict, key: jax.Array) -> 
     return Actor(maze, x, jnp.ones(B, bool), cell.initial_carry(params["cell"], (B,)))
 
 
-def act(cell: jaxrnn.Cell, options: Options, params: dict, actor: Actor, key: jax.Array) -> tuple[Actor, Rollout]:
+def act(cell: jaxrnn.Cell, options: Options, params: Any, actor: Actor, key: jax.Array) -> tuple[Actor, Rollout]:
     """One step of all environments; a body for lax.scan over keys."""
     k1, k2 = jax.random.split(key)
     carry, y = jaxrnn.with_reset(cell).step(params["cell"], actor.carry, (actor.x, actor.first))
@@ -156,7 +156,7 @@ def act(cell: jaxrnn.Cell, options: Options, params: dict, actor: Actor, key: ja
     return Actor(maze, x, end, carry), Rollout(actor.x, actor.first, action, reward, end, logits, value)
 
 
-def replay(cell: jaxrnn.Cell, params: dict, carry: Any, x: jax.Array, first: jax.Array) -> tuple[Any, Any, Any]:
+def replay(cell: jaxrnn.Cell, params: Any, carry: Any, x: jax.Array, first: jax.Array) -> tuple[Any, Any, Any]:
     """(carry, logits, values) of a whole rollout from the carry that was stored at its start."""
     carry, ys = jaxrnn.unroll(cell, params["cell"], carry, x, reset=first)
     return carry, *heads(params, ys)
@@ -195,10 +195,10 @@ def make_update(cell: jaxrnn.Cell, options: Options):
 
     def start(key):
         k1, k2 = jax.random.split(key)
-        params = init(cell, options, k1)
+        params: Any = init(cell, options, k1)
         return params, optimizer.init(params), begin(cell, options, params, k2)
 
-    def update(learner, key):
+    def update(learner: Any, key: Any):
         params, moments, before = learner
         keys = jax.random.split(key, options.rollout)
         actor, rollout = jax.lax.scan(lambda actor, key: act(cell, options, params, actor, key), before, keys)

@@ -176,7 +176,7 @@ def main(options: Options) -> dict:
             params, losses = learn(jax.random.key(seed), (*tokens[0], labels[0]))
             made = [np.asarray(encode(params, t.T, lengths=lengths)) for t, lengths in tokens]
             near = nearest(made[1], made[0], options.neighbours)
-            right = np.asarray(model.readout(params, made[1])).argmax(-1) == labels[1]
+            right = np.asarray(model.readout(params, jnp.asarray(made[1]))).argmax(-1) == labels[1]
             precision.setdefault(name, []).append(float((labels[0][near] == labels[1][:, None]).mean()))
             accuracy.setdefault(name, []).append(float(right.mean()))
             print(f"{name}, seed {seed}: loss {losses[-1]:.3f}, precision {precision[name][-1]:.2%}", file=sys.stderr)
@@ -223,7 +223,7 @@ def plot(precision, chance, vectors, labels, names, path: Path) -> None:
 
     with plt.rc_context({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}):
         figure, (left, right, bars) = plt.subplots(1, 3, figsize=(15, 5), layout="constrained", width_ratios=(4, 4, 3))
-        colors = plt.get_cmap("Paired").colors
+        colors = plt.get_cmap("Paired")(range(12))
         first, last = next(iter(vectors)), list(vectors)[-1]
         for axes, name in (left, first), (right, last):
             points, share = plane(vectors[name])

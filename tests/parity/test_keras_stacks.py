@@ -3,7 +3,6 @@
 Bidirectional holds the forward layer's weights and states, then the backward layer's; masked outputs are 0 in it.
 """
 
-
 import jax
 import jax.numpy as jnp
 import pytest
