@@ -369,7 +369,7 @@ def made(*args, **options):
         (
             lambda: made(C, vocabulary_size=V, embedding_dropout=0.1),
             ValueError,
-            "embedding_size: expected a size with embedding_dropout, got None",
+            "embedding_size: expected a size with embedding_dropout, got None: one-hot inputs have no embedding",
         ),
         (
             lambda: made(C, vocabulary_size=V, embedding_size=3, embedding_dropout=1.0),

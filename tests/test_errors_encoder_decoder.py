@@ -66,7 +66,7 @@ def run(source=None, targets=None, model=None, method="apply", **options):
         (
             lambda: encoder_decoder(GRU, GRU, V, W, embedding_dropout=0.5),
             ValueError,
-            "embedding_size: expected a size with embedding_dropout, got None",
+            "embedding_size: expected a size with embedding_dropout, got None: one-hot inputs have no embedding",
         ),
         (
             lambda: encoder_decoder(GRU, BOTH, V, W).init(jax.random.key(0)),

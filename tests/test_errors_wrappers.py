@@ -273,6 +273,17 @@ WRONG = {
         "step: gru(4) runs backwards, as a part of bidirectional(gru(4), gru(4)): that needs the whole sequence; "
         "use jaxrnn.unroll, or a composition that only looks back",
     ),
+    "a forecaster that looks ahead": (
+        lambda: jaxrnn.models.forecaster(both, 5).init(jax.random.key(0)),
+        TypeError,
+        "step: gru(4) runs backwards, as a part of bidirectional(gru(4), gru(4)): that needs the whole sequence; "
+        "use jaxrnn.unroll, or a composition that only looks back",
+    ),
+    "a language model without words": (
+        lambda: jaxrnn.models.language_model(GRU, 5, 3, embedding_dropout=1.0),
+        ValueError,
+        "embedding_dropout: expected a probability, 0 <= embedding_dropout < 1, got 1.0",
+    ),
     "precision in whole numbers": (
         lambda: jaxrnn.precision(GRU, compute_dtype="int32"),
         TypeError,

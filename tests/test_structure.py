@@ -23,8 +23,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # fmt: off
 FLOORS = [
     "optional", "record", "checks", "taps", "cell", "initializers", "regularizers", "constraints", "loss_scale",
-    "cells", "wrappers", "engines", "unroll", "burn_in", "streaming", "explain", "diagnostics", "models", "interop",
-    "data", "ragged", "decode", "config", "checkpoint", "train", "face", "linen", "nnx",
+    "cells", "wrappers", "engines", "unroll", "burn_in", "streaming", "explain", "diagnostics", "decode", "models",
+    "interop", "data", "ragged", "config", "checkpoint", "train", "face", "linen", "nnx",
 ]
 # fmt: on
 FLOOR = {name: height for height, name in enumerate(FLOORS)}

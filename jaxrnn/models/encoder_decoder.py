@@ -11,12 +11,14 @@ import jax.numpy as jnp
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
+from jaxrnn.decode.choosers import greedy
+from jaxrnn.decode.generation import generate
 from jaxrnn.engines.pieces import loop
 from jaxrnn.engines.scan import scan
 from jaxrnn.models import attention as attend
 from jaxrnn.models import bridge as between
 from jaxrnn.models.labels import mean_cross_entropy
-from jaxrnn.models.symbols import embedded, embedding, sizes, valid_steps
+from jaxrnn.models.symbols import embedded, embedding, sizes, stepped, valid_steps
 from jaxrnn.record import Record, factory
 from jaxrnn.regularizers import embedding_dropout
 from jaxrnn.unroll import inside, unroll
@@ -62,9 +64,7 @@ class EncoderDecoder(Record):
         decoder = self.decoder.init(keys[1], (E or V) + beside)
         stored = max((a.dtype for a in jax.tree.leaves((encoder, decoder))), key=lambda d: d.itemsize)
         start = jax.eval_shape(self.decoder.start, decoder)
-        # `step`, not `outputs`: it refuses a decoder that looks ahead, which teacher forcing would let it.
-        into = jax.ShapeDtypeStruct(((E or V) + beside,), jnp.float32)
-        H = jax.eval_shape(self.decoder.step, decoder, start, into)[1].shape[-1]
+        H = stepped(self.decoder, decoder, (E or V) + beside, jnp.float32)
         params: dict[str, Any] = {"encoder": encoder, "decoder": decoder, "source": {}, "target": {}}
         if E is not None:
             params["target"]["embedding"] = embedding(keys[2], V, E, stored)
@@ -231,21 +231,12 @@ class EncoderDecoder(Record):
         """The likeliest symbol after the likeliest symbol: (tokens [length, ...] int32, how many of each row [...]).
 
         end: the symbol that ends a row, which does not count; what follows it is `end`. None: all rows are full.
-        `options` are those of `encode`. To call it often, jit it with `length` and `end` static.
+        `options` are those of `encode`. Drawn ones, and n best: `decode.generate` and `beam`, with `step`.
         """
-
-        def body(state, _):
-            decoding, token, ended = state
-            decoding, logits = self.step(params, decoding, token)
-            token = jnp.argmax(logits, -1).astype(jnp.int32)
-            if end is not None:
-                token = jnp.where(ended, end, token)
-                ended = ended | (token == end)
-            return (decoding, token, ended), (token, ended)
-
-        batch = self._batch(source)
-        first = self.encode(params, source, **options), jnp.full(batch, self.begin, jnp.int32), jnp.zeros(batch, bool)
-        _, (tokens, ended) = loop(body, first, jnp.arange(length))
+        state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
+        how: Any = {"key": jax.random.key(0), "choose": greedy(), "end": end, "pad": 0 if end is None else end}
+        _, tokens = generate(self.step, params, state, prime, length, **how)
+        ended = jnp.zeros(tokens.shape, bool) if end is None else jnp.cumsum(tokens == end, 0) > 0
         return tokens, (~ended).sum(0)
 
 

@@ -14,6 +14,7 @@ from jaxrnn.cell import Carry, Cell, Params, product
 from jaxrnn.engines.pieces import loop
 from jaxrnn.models.heads import HEADS, MERE_POINT, Distribution
 from jaxrnn.models.series import SCALINGS, Prediction, Scale, exogenous, last_step, scale_of, steps_first, windows
+from jaxrnn.models.symbols import stepped
 from jaxrnn.record import Record, factory, wide
 from jaxrnn.unroll import inside, unroll
 
@@ -54,7 +55,7 @@ class Forecaster(Record):
         k1, k2, k3 = jax.random.split(key, 3)
         params: dict[str, Any] = {"cell": self.cell.init(k1, size)}
         stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)
-        H = self.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored)).shape[-1]
+        H = stepped(self.cell, params["cell"], size, stored)
         params["readout"] = initializers.lecun_normal()(k2, (H, self.ahead * self.targets * A), stored)
         params["bias"] = jnp.zeros(self.ahead * self.targets * A, stored)
         if self.strategy == "direct" and self.future_size:
@@ -202,8 +203,7 @@ class Forecaster(Record):
         none = jnp.zeros((0, *mean.shape), mean.dtype)
         if single:
             return Prediction(mean, mean, none, none)
-        lower = [quantile((1 - level) / 2) for level in levels]
-        upper = [quantile((1 + level) / 2) for level in levels]
+        lower, upper = ([quantile((1 + side * level) / 2) for level in levels] for side in (-1, 1))
         return Prediction(mean, quantile(0.5), *(jnp.stack(side) if levels else none for side in (lower, upper)))
 
     def sample(self, params: Params, ys: jax.Array, key: jax.Array, n: int, **options: Any) -> jax.Array:

@@ -8,11 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxrnn import checks, initializers
 from jaxrnn.cell import Carry, Cell, Params, product
-from jaxrnn.models.symbols import embedded, embedding, valid_steps
+from jaxrnn.models.labels import mean_cross_entropy
+from jaxrnn.models.symbols import embedded, embedding, sizes, stepped, valid_steps
 from jaxrnn.record import Record, factory
 from jaxrnn.unroll import unroll
 
@@ -34,17 +34,15 @@ class LanguageModel(Record):
         k1, k2, k3 = jax.random.split(key, 3)
         cell = self.cell.init(k2, E or V)
         stored = max((a.dtype for a in jax.tree.leaves(cell)), key=lambda d: d.itemsize)  # y may be narrower
-        x = jax.ShapeDtypeStruct((E or V,), stored)
-        # By its step, which refuses a cell that looks ahead: it would read what it is to predict.
-        _, y = jax.eval_shape(self.cell.step, cell, self.cell.initial_carry(cell), x)
+        H = stepped(self.cell, cell, E or V, stored)
         params = {"cell": cell, "bias": jnp.zeros(V, stored)}
         if E is not None:
             params["embedding"] = embedding(k1, V, E, stored, tied=self.tied)
         if not self.tied:
-            params["readout"] = initializers.lecun_normal()(k3, (y.shape[-1], V), stored)
-        elif y.shape[-1] != E:
+            params["readout"] = initializers.lecun_normal()(k3, (H, V), stored)
+        elif H != E:
             raise ValueError(
-                f"embedding_size: a tied embedding is also the readout, so it must be H={y.shape[-1]}, the size of the "
+                f"embedding_size: a tied embedding is also the readout, so it must be H={H}, the size of the "
                 f"cell's y, got {E}; lstm(..., projection={E}) gives y that size"
             )
         return params
@@ -111,12 +109,8 @@ class LanguageModel(Record):
             valid = valid & (weights != 0)
         checks.tokens(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
         carry, logits = self.apply(params, carry, tokens, **options)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(valid, targets, 0))
-        weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
-        nats, weights = jnp.where(valid, nats, 0), jnp.where(valid, weights, 0)
-        # A sequence without a single target has loss 0, not 0/0.
-        mean = (nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)
-        return mean / (math.log(2) if unit == "bits" else 1), carry
+        nats = mean_cross_entropy(logits, targets, weights, valid)
+        return nats / (math.log(2) if unit == "bits" else 1), carry
 
 
 @factory
@@ -139,9 +133,7 @@ def language_model(
     language model".
     """
     checks.positive(vocabulary_size, "vocabulary_size")
-    if embedding_size is not None:
-        checks.positive(embedding_size, "embedding_size")
-    elif tied or embedding_dropout:
-        option = "tied=True" if tied else "embedding_dropout"
-        raise ValueError(f"embedding_size: expected a size with {option}, got None: one-hot inputs have no embedding")
+    sizes(vocabulary_size, embedding_size, embedding_dropout)
+    if tied and embedding_size is None:
+        raise ValueError("embedding_size: expected a size with tied=True, got None: one-hot inputs have no embedding")
     return LanguageModel(cell, vocabulary_size, embedding_size, tied, embedding_dropout)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import checks, initializers
-from jaxrnn.cell import Params
+from jaxrnn.cell import Cell, Params
 from jaxrnn.regularizers import embedding_dropout
 from jaxrnn.unroll import inside
 
@@ -23,7 +23,9 @@ def sizes(vocabulary_size: Any, embedding_size: Any, dropout: float) -> None:
     if embedding_size is not None:
         checks.positive(embedding_size, "embedding_size")
     elif dropout:
-        raise ValueError("embedding_size: expected a size with embedding_dropout, got None")
+        raise ValueError(
+            "embedding_size: expected a size with embedding_dropout, got None: one-hot inputs have no embedding"
+        )
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise ValueError(f"embedding_dropout: expected a probability, 0 <= embedding_dropout < 1, got {dropout!r}")
 
@@ -65,6 +67,15 @@ def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.Sha
         params["embedding"] = embedding(k2, V, E, stored)
     y = model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored))
     return params, jax.ShapeDtypeStruct(y.shape, stored)
+
+
+def stepped(cell: Cell, params: Params, size: int, dtype: Any) -> int:
+    """H, the size of one y for an x [size]: by `step`, which refuses a cell that looks ahead, at what it is to predict.
+
+    `outputs` would let it pass, and so would teacher forcing.
+    """
+    x = jax.ShapeDtypeStruct((size,), dtype)
+    return jax.eval_shape(cell.step, params, jax.eval_shape(cell.start, params), x)[1].shape[-1]
 
 
 def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> tuple[jax.Array, Any, dict[str, Any]]:
