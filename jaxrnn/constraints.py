@@ -24,6 +24,7 @@ to the set are each rounded once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrnn import checks
+from jaxrnn.lapack import one_by_one
 from jaxrnn.record import wide
 
 
@@ -63,6 +65,9 @@ def spectral(
     return _projection("spectral", lambda s: jnp.maximum(s - max_norm, 0), name, gates, every)
 
 
+_svd = one_by_one(functools.partial(jnp.linalg.svd, full_matrices=False))
+
+
 def _positive(value: Any, argument: str) -> None:
     if not value > 0:
         raise ValueError(f"{argument}: expected a number above 0, got {value!r}")
@@ -91,7 +96,7 @@ def _projection(
                 return u
             sums = wide(u.dtype)
             W = _blocks(weight.astype(sums) + u.astype(sums), kernels[path])
-            U, S, Vt = jnp.linalg.svd(W, full_matrices=False)
+            U, S, Vt = _svd(W)
             off = _side_by_side((U * excess(S)[..., None, :]) @ Vt, u.shape)
             return (u.astype(sums) - off).astype(u.dtype)
 

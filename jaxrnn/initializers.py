@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.lapack import one_by_one
 from jaxrnn.record import Record, factory, wide
 
 
@@ -53,7 +54,8 @@ def identity(scale: float = 1.0) -> Initializer:
 @factory
 def orthogonal(scale: float = 1.0) -> Initializer:
     """Rows or columns orthonormal, times `scale` (Saxe, McClelland and Ganguli 2014, arXiv 1312.6120)."""
-    return Initializer(jax.nn.initializers.orthogonal(scale))
+    draw = jax.nn.initializers.orthogonal(scale)
+    return Initializer(lambda key, shape, dtype: one_by_one(lambda key: draw(key, shape, dtype))(key))
 
 
 @factory

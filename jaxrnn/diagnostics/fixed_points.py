@@ -14,6 +14,7 @@ from jaxrnn.cell import Carry, Cell, Inputs, Params
 from jaxrnn.diagnostics import figure
 from jaxrnn.diagnostics.inside import flat, flat_step
 from jaxrnn.diagnostics.jacobians import eigenvalues, linear
+from jaxrnn.lapack import one_by_one
 
 
 class FixedPoints(NamedTuple):
@@ -84,6 +85,9 @@ def fixed_points(
     )
 
 
+solve = one_by_one(jnp.linalg.solve)
+
+
 @functools.partial(jax.jit, static_argnames=("cell", "batch"))
 def _descend(cell, params, starts, x, batch, steps):
     """Where each start ends: points [S, N], speeds [S], Jacobians [S, N, N]."""
@@ -99,7 +103,7 @@ def _descend(cell, params, starts, x, batch, steps):
         """A step that is only taken where it helps; one that does not makes the next shorter, and steeper."""
         new, jacobian = linear(f, v, x, eye)
         a = jacobian - eye
-        shift = jnp.linalg.solve(a.T @ a + damping * eye, a.T @ (new - v))
+        shift = solve(a.T @ a + damping * eye, a.T @ (new - v))
         there = v - shift
         q_there = residual(there)
         better = q_there < q

@@ -14,6 +14,7 @@ from jaxrnn.cell import Carry, Cell, Inputs, Params
 from jaxrnn.diagnostics import figure
 from jaxrnn.diagnostics.inside import flat, flat_step, labelled, rows
 from jaxrnn.diagnostics.jacobians import linear
+from jaxrnn.lapack import one_by_one
 
 
 class LyapunovExponents(NamedTuple):
@@ -48,6 +49,9 @@ def lyapunov_exponents(
     return LyapunovExponents(course[-1], course)
 
 
+qr = one_by_one(jnp.linalg.qr)
+
+
 @functools.partial(jax.jit, static_argnames=("cell", "batch"))
 def _logs(cell, params, carry, xs, batch):
     """log |diag R_t|, [T, ..., N]."""
@@ -58,7 +62,7 @@ def _logs(cell, params, carry, xs, batch):
     def one(state, x):
         v, q = state
         v, pushed = linear(f, v, x, q.astype(v.dtype))
-        q, r = jnp.linalg.qr(pushed.astype(wide))
+        q, r = qr(pushed.astype(wide))
         return (v, q), jnp.log(jnp.abs(jnp.diagonal(r)))
 
     q = jnp.broadcast_to(jnp.eye(v.shape[-1], dtype=wide), (*batch, v.shape[-1], v.shape[-1]))
