@@ -1,0 +1,204 @@
+"""The seeded faults of mutants.py in models, decode and diagnostics."""
+
+from __future__ import annotations
+
+CLASSIFY, TAG = "tests/test_classifier.py", "tests/test_tagger.py"
+SEQ2SEQ, FORECAST, HEADS = "tests/test_encoder_decoder.py", "tests/test_forecaster.py", "tests/test_heads.py"
+LANGUAGE, BEAM, WRITE = "tests/test_language_model.py", "tests/test_beam.py", "tests/test_decode.py"
+LOOK, LAPACK = "tests/test_diagnostics.py", "tests/test_lapack.py"
+
+# file: {what: (old, new, tests)}
+FAULTS = {
+    "models/attention.py": {
+        "padding is looked at": ("    scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)\n", "", SEQ2SEQ),
+        "no tanh in concat": ("hidden = jnp.tanh(asked + keys", "hidden = (asked + keys", SEQ2SEQ),
+        "context and y swapped": ("[context.astype(ys.dtype), ys], -1", "[ys, context.astype(ys.dtype)], -1", SEQ2SEQ),
+        "no tanh after combine": (
+            'jnp.tanh(product(both, params["combine"]',
+            '(product(both, params["combine"]',
+            SEQ2SEQ,
+        ),
+    },
+    "models/bridge.py": {
+        "bias dropped": ('made + params["bias"].astype(made.dtype)', "made", SEQ2SEQ),
+        "fields from the wrong place": (
+            ".astype(leaf.dtype), at + features",
+            ".astype(leaf.dtype), at",
+            SEQ2SEQ,
+        ),
+    },
+    "models/encoder_decoder.py": {
+        "targets read in their place": (
+            "jnp.roll(jnp.where(valid, targets, self.begin), 1, axis=0)",
+            "targets",
+            SEQ2SEQ,
+        ),
+        "begin is always 0": (".at[0].set(self.begin)", ".at[0].set(0)", SEQ2SEQ),
+        "its own symbol where it should not": (
+            "jnp.where(own[..., None], embedded",
+            "jnp.where(~own[..., None], embedded",
+            SEQ2SEQ,
+        ),
+        "Bahdanau's context left out of the logits": (
+            '        if self.attention == "bahdanau":\n            y = jnp.concatenate([y, context',
+            '        if self.attention == "bahdanau":\n            y = jnp.concatenate([y, 0 * context',
+            SEQ2SEQ,
+        ),
+        "what follows the end counts": (
+            "count if weights is None else count & (weights != 0)",
+            "True",
+            SEQ2SEQ,
+        ),
+        "the end counts": ("return tokens, (~ended).sum(0)", "return tokens, (~ended).sum(0) + 1", SEQ2SEQ),
+    },
+    "models/pooling.py": {
+        "mean over all steps": ("jnp.maximum(valid.sum(0), 1)", "len(valid)", CLASSIFY),
+        "last of all steps": ("            return _at(ys, last)\n", "            return ys[-1]\n", CLASSIFY),
+        "the ends swapped": (
+            "[_at(ys, last), _at(ys, valid.argmax(0))]",
+            "[_at(ys, valid.argmax(0)), _at(ys, last)]",
+            CLASSIFY,
+        ),
+        "attention to padding": (
+            "jnp.where(valid, jax.nn.softmax(scores, axis=0), 0)",
+            "jax.nn.softmax(jnp.where(valid, scores, 0), axis=0)",
+            CLASSIFY,
+        ),
+        "attention without its bias": ('hidden + params["bias"].astype(hidden.dtype)', "hidden", CLASSIFY),
+    },
+    "models/labels.py": {
+        "a mean over all": (
+            "(nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)",
+            "(nats * weights).mean()",
+            TAG,
+        ),
+        "weights ignored": (
+            "nats, weights = jnp.where(count, nats, 0), jnp.where(count, weights, 0)",
+            "nats, weights = jnp.where(count, nats, 0), jnp.where(count, 1.0, 0)",
+            f"{TAG} {CLASSIFY}",
+        ),
+    },
+    "models/language_model.py": {
+        "bits are nats": ('(math.log(2) if unit == "bits" else 1)', "1", LANGUAGE),
+        "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", LANGUAGE),
+        "targets past the end count": (
+            "mean_cross_entropy(logits, targets, weights, valid)",
+            "mean_cross_entropy(logits, jnp.maximum(targets, 0), weights, True)",
+            LANGUAGE,
+        ),
+    },
+    "models/tagger.py": {
+        "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", TAG),
+    },
+    "models/series.py": {
+        "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "len(observed)", FORECAST),
+        "windows from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", FORECAST),
+        "the last step of all": (
+            "at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1",
+            "at = 0 * jnp.asarray(lengths) + len(a) - 1",
+            FORECAST,
+        ),
+    },
+    "models/forecaster.py": {
+        "missing values not told": ("observed.astype(ys.dtype)]", "jnp.ones_like(ys)]", FORECAST),
+        "not moved back": (
+            "scale.location[..., None, :], scale.size[..., None, :], self.quantiles",
+            "0 * scale.location[..., None, :], scale.size[..., None, :], self.quantiles",
+            FORECAST,
+        ),
+        "the future one step late": ("windows(future[1:], len(run.ys)", "windows(future, len(run.ys)", FORECAST),
+        "one draw for every step": ("said.sample(jax.random.fold_in(key, k))", "said.sample(key)", FORECAST),
+        "missing values are lost on": (
+            "each = jnp.where(counted, run.said.loss",
+            "each = jnp.where(True, run.said.loss",
+            FORECAST,
+        ),
+    },
+    "models/heads.py": {
+        "Student's df not above 2": ("StudentT(2 + positive(raw[..., 2])", "StudentT(positive(raw[..., 2])", HEADS),
+        "negative binomial: sign of n log(1 + a)": ("ways - n * jnp.log1p(a)", "ways + n * jnp.log1p(a)", HEADS),
+        "pinball the other way round": (
+            "jnp.maximum(q * error, (q - 1) * error)",
+            "jnp.maximum((1 - q) * error, -q * error)",
+            HEADS,
+        ),
+        "the Gaussian's quantile on the other side": (
+            "self.loc + self.scale * special.ndtri",
+            "self.loc - self.scale * special.ndtri",
+            HEADS,
+        ),
+        "a tail of the other side": ("slopes[..., 0] * self.levels[0]", "slopes[..., -1] * self.levels[0]", HEADS),
+    },
+    "decode/choosers.py": {
+        "temperature multiplies": ("logits = logits / temperature", "logits = logits * temperature", WRITE),
+        "top_k: one more": (
+            "lax.top_k(logits, top_k)[0][..., -1:]",
+            "lax.top_k(logits, top_k + 1)[0][..., -1:]",
+            WRITE,
+        ),
+        "top_p: one fewer": (
+            "jnp.cumsum(probability, -1) - probability < top_p",
+            "jnp.cumsum(probability, -1) < top_p",
+            WRITE,
+        ),
+    },
+    "decode/generation.py": {
+        "the prime is not read": ("token = jnp.where(t < read, prime", "token = jnp.where(t < 1, prime", WRITE),
+        "an ended row goes on": (
+            "jnp.where(ended, pad, token), jnp.where",
+            "jnp.where(False, pad, token), jnp.where",
+            WRITE,
+        ),
+        "an ended row's carry goes on": (
+            "after = jax.tree.map(functools.partial(_hold, ended), carry, after)",
+            "pass",
+            WRITE,
+        ),
+        "scores of what may be": (
+            "limits.log_probabilities(logits), token",
+            "limits.log_probabilities(open_), token",
+            WRITE,
+        ),
+    },
+    "decode/beam_search.py": {
+        "carries stay where they are": ("return _taken(new, parent)", "return new", BEAM),
+        "penalty without its 5": ("((5 + n.astype(dtype)) / 6)", "((1 + n.astype(dtype)) / 6)", BEAM),
+        "stops too early": ("(best[..., n_best - 1] >= hope)", "True", BEAM),
+        "an ended hypothesis grows": (
+            "grown = jnp.where(ended, lengths, t + 1)",
+            "grown = jnp.broadcast_to(t + 1, lengths.shape)",
+            BEAM,
+        ),
+        "parents not followed back": (
+            "return _taken(parents, at), _taken(tokens, at)",
+            "return at, _taken(tokens, at)",
+            BEAM,
+        ),
+    },
+    "diagnostics/gradients.py": {
+        "only by y": ("return new, jax.tree.map(lambda a: same", "return carry, jax.tree.map(lambda a: same", LOOK),
+        "the carry before the step": ("lambda params, s, kept, e: _sum(s, e)", "lambda params, s, kept, e: s", LOOK),
+    },
+    "diagnostics/jacobians.py": {
+        "products the other way round": (
+            "products[:t] = jacobian @ products[:t]",
+            "products[:t] = products[:t] @ jacobian",
+            LOOK,
+        ),
+        "transposed": ("in_axes=-1, out_axes=-1)(directions)", "in_axes=-1, out_axes=0)(directions)", LOOK),
+    },
+    "diagnostics/lyapunov.py": {
+        "warm_up counted": (
+            "_logs(cell, params, carry, xs, batch)[warm_up:]",
+            "_logs(cell, params, carry, xs, batch)",
+            LOOK,
+        ),
+        "Q forgotten": ("return (v, q), jnp.log", "return (v, state[1]), jnp.log", LOOK),
+    },
+    "diagnostics/memory.py": {
+        "delays off by one": ("x[first - k : len(x) - k] for k", "x[first - k - 1 : len(x) - k - 1] for k", LOOK),
+    },
+    "lapack.py": {
+        "batches after all": ("sequential = jax.custom_batching.sequential_vmap(", "sequential = (", LAPACK),
+    },
+}
