@@ -71,7 +71,7 @@ def docstrings(package: str) -> list[str]:
     """The first sentences of all docstrings in a package of the running Python, in lower case, no one twice."""
     root, found = Path(os.__file__).parent / package, {}
     for path in sorted([*root.rglob("*.py"), *root.parent.glob(f"{package}.py")]):
-        if {"test", "tests"} & set(path.relative_to(root).parts):
+        if {"test", "tests"} & set(path.relative_to(root.parent).parts):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
