@@ -15,7 +15,11 @@ def one_by_one(decompose: Callable) -> Callable:
     and waits for them. As many batches at once as there are cores, such as two layers' kernels drawn under vmap on two
     cores, then wait for one another for ever (seen from 128 x 128 on).
     """
-    sequential = jax.custom_batching.sequential_vmap(lambda *matrices: decompose(*matrices))
+
+    def one(*matrices: jax.Array) -> Any:  # of jnp's own functions JAX would take the options for matrices
+        return decompose(*matrices)
+
+    sequential = jax.custom_batching.sequential_vmap(one)
 
     def call(first: jax.Array, *others: Any) -> Any:
         f = sequential
