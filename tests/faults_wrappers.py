@@ -6,7 +6,7 @@ NOISE, ZONEOUT = "tests/test_noise.py", "tests/test_zoneout.py"
 NORM, PATHS = "tests/test_normalised_cells.py", "tests/test_gradient_paths.py"
 JOINS, PRECISION = "tests/test_joins.py", "tests/test_precision.py"
 DROPPED = "tests/test_regularised_cells.py"
-TABLE = "tests/test_compositions.py"
+TABLE, ROWS = "tests/test_compositions.py", "tests/test_compositions_rows.py"
 WRAPPED = "tests/test_wrappers.py -k behind"
 BURN = "tests/test_gradient_paths.py -k burn"
 
@@ -75,7 +75,7 @@ FAULTS = {
     },
     "wrappers/bidirectional.py": {
         "both forwards": ("xs, k2, backwards=True)", "xs, k2)", TABLE),
-        "mean is a sum": ("(a + b) / 2", "a + b", TABLE),
+        "mean is a sum": ("(a + b) / 2", "a + b", ROWS),
         "shared noise": ("else jax.random.split(key)", "else (key, key)", NOISE),
     },
     "wrappers/stack.py": {
@@ -91,7 +91,7 @@ FAULTS = {
         "output type ignored": ("return carry, _cast(ys, shown)", "return carry, ys", PRECISION),
     },
     "wrappers/emit_carry.py": {
-        "y twice": ("(output(params, carry), carry)", "(output(params, carry), output(params, carry))", PATHS),
+        "y twice": ("(output(params, carry), carry)", "(output(params, carry), output(params, carry))", JOINS),
     },
     "burn_in.py": {
         "gradient not stopped": ("jax.lax.stop_gradient(part(0,", "(lambda a: a)(part(0,", BURN),
@@ -101,10 +101,10 @@ FAULTS = {
         "members run against the others restart as they do": (
             "_seen_from_behind(reset, reverse, there) if turned",
             "reset if turned",
-            TABLE,
+            ROWS,
         ),
         "restart past the end from behind": ("moved if there is None else moved & there", "moved", WRAPPED),
-        "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", TABLE),
-        "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", TABLE),
+        "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", ROWS),
+        "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", ROWS),
     },
 }
