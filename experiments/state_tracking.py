@@ -1,6 +1,6 @@
 """What gates and linear recurrences can and cannot keep: parity and counting, learnt up to length 40, asked up to 500.
 
-    python -m experiments.state_tracking                                                TIME on two cores
+    python -m experiments.state_tracking                                                85 seconds on two cores
     python -m experiments.state_tracking --moduli 5 --symbols 5 --cells gru complex     sums of symbols modulo 5
     python -m experiments.state_tracking --fast                                         seconds, to see that it runs
 
@@ -256,7 +256,7 @@ def plot(found: dict, options: Options, path: Path) -> None:
         layout="constrained", squeeze=False, sharex=True,
     )  # fmt: skip
     T = np.arange(1, options.test_length + 1)
-    for m, row in zip(options.moduli, grid, strict=True):
+    for m, row, at in zip(options.moduli, grid, range(len(grid)), strict=True):
         for axes, (group, title) in zip(row, columns, strict=True):
             axes.axvspan(1, options.length, color="0.93")
             axes.axhline(1 / m, color="black", linestyle="--", linewidth=1)
@@ -274,10 +274,10 @@ def plot(found: dict, options: Options, path: Path) -> None:
             axes.set_xticklabels(map(str, axes.get_xticks().astype(int)))
             axes.spines[["top", "right"]].set_visible(False)
             axes.text(1.05, 1 / m - 0.02, "chance", va="top", fontsize=11)
-            if row is grid[0]:
+            if at == 0:
                 axes.set_title(title)
                 axes.text(options.length * 0.95, 0.03, "trained", ha="right", fontsize=11)
-            if row is grid[-1]:
+            if at == len(grid) - 1:
                 axes.set_xlabel("position")
                 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=11)
         row[0].set_ylabel(f"{'parity' if (m, options.symbols) == (2, 2) else f'sum modulo {m}'}: accuracy")
