@@ -13,6 +13,11 @@ arXiv 2411.12537); with the same for every symbol neither can be had (Merrill, P
 One set by hand shows that it can be, whether or not training finds it; a table of the last k symbols, learnt by
 counting, shows what can be said without a state.
 
+Delétang et al. 2022 (arXiv 2207.02098) find that LSTMs solve regular tasks beyond the lengths learnt; their score is
+"beyond" here, but they label the last step only, which is harder to learn from. Three seeds: Elman, gated, GRU and
+LSTM are right here to 500 (99.9% or more), and so is parity by real eigenvalues cut at -1, exactly; those of tanh hold
+99% only to 84 to 141, and complex ones to 55 to 83, modulo 3 to 64 to 369: nothing in the loop puts a drift right.
+
 Prints one line of JSON; writes to --out: that line with the accuracy at each position (result.json), and accuracy.png.
 """
 
