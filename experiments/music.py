@@ -1,7 +1,7 @@
 """What sounds next in polyphonic music: 88 keys, each down or not in the next frame, by recurrent networks.
 
     python -m experiments.music                                 half a minute: made up music
-    python -m experiments.music --data JSB_Chorales.mat         two minutes on two cores
+    python -m experiments.music --data JSB_Chorales.mat         two to four minutes on two cores, idle or shared
 
 A piece is a piano roll [T, 88] of 0 and 1; after each of its frames but the last the network gives the probability of
 each key in the next. The figure is the negative log-likelihood of a frame in nats, summed over the 88 keys, in the mean
@@ -268,7 +268,7 @@ def plot(nll: dict, published: dict, test: list[np.ndarray], best: tuple, path: 
     piece = max(test, key=len)[:64]
     _, logits = jax.jit(model.apply)(params, None, jnp.asarray(piece[:-1], jnp.float32))
     heard = np.flatnonzero(piece.max(0))
-    low, high = heard.min() - 2, heard.max() + 3
+    low, high = max(heard.min() - 2, 0), min(heard.max() + 3, KEYS)
 
     with plt.rc_context({"font.size": 12, "axes.spines.top": False, "axes.spines.right": False}):
         figure, (dots, roll) = plt.subplots(1, 2, figsize=(14, 5.4), layout="constrained", width_ratios=(4, 5))

@@ -221,3 +221,10 @@ def test_a_fast_run(tmp_path, capsys):
     kept = json.loads((tmp_path / "run" / "result.json").read_text())
     assert {name: kept[name] for name in line} == line
     assert (tmp_path / "run" / "music.png").stat().st_size > 10_000
+
+
+def test_the_figure_of_a_piece_that_uses_the_outermost_keys(tmp_path, model, params):
+    piece = np.zeros((4, music.KEYS), np.uint8)
+    piece[:, [0, -1]] = 1
+    music.plot({"marginal": [1.0]}, {}, [piece], (0.0, "elman", model, params), tmp_path / "music.png")
+    assert (tmp_path / "music.png").stat().st_size > 10_000
