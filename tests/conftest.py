@@ -12,6 +12,9 @@ import zlib
 # Before jax is imported. A GPU's products are rounded otherwise, and would need tolerances of their own.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before Keras is imported, by whichever test comes first
+# Nearly all of the time is XLA's: without LLVM's optimizations the suite takes little more than half of it.
+# `XLA_FLAGS= make test` runs what users run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import numpy as np
