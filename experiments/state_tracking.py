@@ -9,7 +9,7 @@ All cells only look back, so that the accuracy at position t is that on sequence
 
 A linear recurrence multiplies its state by eigenvalues, and here a symbol can choose them. Parity wants a -1 and
 counting modulo 3 a complex one of modulus 1 (Sarrof, Veitsman and Hahn 2024, arXiv 2405.17394; Grazzi et al. 2024,
-arXiv 2411.12537); with the same for every symbol neither can be had (Merrill, Petty and Sabharwal 2024, 2404.08819).
+arXiv 2411.12537); with the same for every symbol parity cannot be had (Khavari et al. 2025, arXiv 2508.07395).
 One set by hand shows that it can be, whether or not training finds it; a table of the last k symbols, learnt by
 counting, shows what can be said without a state.
 
