@@ -439,3 +439,15 @@ def test_wrong_calls(call, error, message):
     with pytest.raises(error) as raised:
         call()
     assert str(raised.value) == message
+
+
+def test_labels_that_jit_closes_over(key):
+    """As constants of a program; one that is no class is found there too."""
+    model = classifier(jaxrnn.elman(H), C)
+    params, xs = model.init(key, D), jax.random.normal(key, (T, B, D))
+    labels, weights = jnp.arange(B) % C, jnp.ones(B)
+    inside = jax.jit(lambda params: model.loss(params, xs, labels, weights=weights))(params)
+    assert_close(inside, model.loss(params, xs, labels), tolerance("float32", T))
+    wrong = labels.at[0].set(C)
+    with pytest.raises(ValueError, match=rf"labels: expected classes 0 to C - 1 with C={C}, got {C}"):
+        jax.jit(lambda params: model.loss(params, xs, wrong))(params)

@@ -30,12 +30,13 @@ def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, wei
         raise TypeError(f"labels: expected {letters} of int, classes numbered from 0, got {checks.describe(labels)}")
     count = valid if weights is None else valid & (weights != 0)
     if not isinstance(labels, jax.core.Tracer) and not isinstance(count, jax.core.Tracer):
-        wrong = np.asarray(((labels < 0) | (labels >= classes)) & count)
+        known = np.asarray(labels)  # by NumPy: within jit even a comparison of constants is traced
+        wrong = ((known < 0) | (known >= classes)) & np.asarray(count)
         if wrong.any():
             at = tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
             where = f" at {at}" if at else ""
             raise ValueError(
-                f"labels: expected classes 0 to C - 1 with C={classes}, got {np.asarray(labels)[at]}{where}"
+                f"labels: expected classes 0 to C - 1 with C={classes}, got {known[at]}{where}"
             )
     return count
 
