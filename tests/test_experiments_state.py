@@ -108,7 +108,7 @@ def test_summary():
 
 
 def test_a_cell_learns_parity():
-    """In 300 updates a GRU is 90% right beyond the lengths that it has seen, and one of positive values is at chance."""
+    """In 300 updates a GRU is 90% right beyond the lengths that it has seen; one of positive values is at chance."""
     options = state_tracking.Options(
         length=8, test_length=40, hidden=16, seeds=1, steps=300, batch=32, sequences=1000, unseen=200
     )

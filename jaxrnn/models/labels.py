@@ -35,9 +35,7 @@ def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, wei
         if wrong.any():
             at = tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
             where = f" at {at}" if at else ""
-            raise ValueError(
-                f"labels: expected classes 0 to C - 1 with C={classes}, got {known[at]}{where}"
-            )
+            raise ValueError(f"labels: expected classes 0 to C - 1 with C={classes}, got {known[at]}{where}")
     return count
 
 
