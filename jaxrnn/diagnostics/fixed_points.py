@@ -85,7 +85,7 @@ def fixed_points(
     )
 
 
-solve = one_by_one(jnp.linalg.solve)
+_solve = one_by_one(jnp.linalg.solve)
 
 
 @functools.partial(jax.jit, static_argnames=("cell", "batch"))
@@ -103,7 +103,7 @@ def _descend(cell, params, starts, x, batch, steps):
         """A step that is only taken where it helps; one that does not makes the next shorter, and steeper."""
         new, jacobian = linear(f, v, x, eye)
         a = jacobian - eye
-        shift = solve(a.T @ a + damping * eye, a.T @ (new - v))
+        shift = _solve(a.T @ a + damping * eye, a.T @ (new - v))
         there = v - shift
         q_there = residual(there)
         better = q_there < q

@@ -49,7 +49,7 @@ def lyapunov_exponents(
     return LyapunovExponents(course[-1], course)
 
 
-qr = one_by_one(jnp.linalg.qr)
+_qr = one_by_one(jnp.linalg.qr)
 
 
 @functools.partial(jax.jit, static_argnames=("cell", "batch"))
@@ -62,7 +62,7 @@ def _logs(cell, params, carry, xs, batch):
     def one(state, x):
         v, q = state
         v, pushed = linear(f, v, x, q.astype(v.dtype))
-        q, r = qr(pushed.astype(wide))
+        q, r = _qr(pushed.astype(wide))
         return (v, q), jnp.log(jnp.abs(jnp.diagonal(r)))
 
     q = jnp.broadcast_to(jnp.eye(v.shape[-1], dtype=wide), (*batch, v.shape[-1], v.shape[-1]))

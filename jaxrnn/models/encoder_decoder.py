@@ -231,7 +231,8 @@ class EncoderDecoder(Record):
         """The likeliest symbol after the likeliest symbol: (tokens [length, ...] int32, how many of each row [...]).
 
         end: the symbol that ends a row, which does not count; what follows it is `end`. None: all rows are full.
-        `options` are those of `encode`. Drawn ones, and n best: `decode.generate` and `beam`, with `step`.
+        `options` are those of `encode`. To call it often, jit it with `length` and `end` static.
+        Drawn symbols, and the n best rows: `decode.generate` and `decode.beam`, with `step`.
         """
         state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
         how: Any = {"key": jax.random.key(0), "choose": greedy(), "end": end, "pad": 0 if end is None else end}
