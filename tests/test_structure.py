@@ -22,7 +22,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # From low to high: a module imports from those before it, and from itself.
 # fmt: off
 FLOORS = [
-    "optional", "lapack", "record", "checks", "taps", "cell", "initializers", "regularizers", "constraints",
+    "optional", "lapack", "rules", "record", "checks", "taps", "cell", "initializers", "regularizers", "constraints",
     "loss_scale", "cells", "wrappers", "engines", "unroll", "burn_in", "streaming", "explain", "diagnostics", "decode",
     "models", "interop", "data", "ragged", "config", "checkpoint", "train", "face", "linen", "nnx",
 ]

@@ -14,9 +14,9 @@ from jaxrnn.cell import Carry, Cell, Inputs, Params
 from jaxrnn.engines.pieces import in_pieces, length, loop, steps
 from jaxrnn.engines.plan import Plan, cotangent, plan, pull, real
 from jaxrnn.engines.program import assigned, evaluate, read, tidy, variables
-from jaxrnn.engines.reverse_only import MESSAGE, reverse_only
 from jaxrnn.engines.scan import scan
 from jaxrnn.record import wide
+from jaxrnn.rules import MESSAGE, custom_vjp, reverse_only
 
 # The least length of a chunk: its products then run at their peak and cost more than to add up what they give, and its
 # arrays still stay in cache.
@@ -62,8 +62,12 @@ def _deferred(cell, params, carry, xs, chunk):
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(time, max(ROWS // rows, BYTES // size))
     p = plan(cell, params, carry, u)
-    over_time = jax.custom_vjp(functools.partial(_alone, cell, p))
-    over_time.defvjp(functools.partial(_forward, cell, p, chunk), functools.partial(_backward, cell, p, chunk))
+    over_time = custom_vjp(
+        functools.partial(_alone, cell, p),
+        functools.partial(_forward, cell, p, chunk),
+        functools.partial(_backward, cell, p, chunk),
+        axes=(0, 1),  # of the carry, and after time of what is stacked
+    )
     end, shown = over_time(*reverse_only((params, carry, xs)))
     shown, leaves = iter(shown), []
     for leaf, asked in zip(jax.tree.leaves(end), p.shown, strict=True):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cell import Cell, Stage
 from jaxrnn.record import factory
+from jaxrnn.rules import clip_cotangent
 from jaxrnn.wrappers.members import distributed, in_parts
 
 
@@ -51,7 +52,7 @@ def clip_gradient(cell: Cell, bound: float) -> Cell:
     if cell.sequence is not None:
         return distributed(cell, lambda leaf: clip_gradient(leaf, bound))
     in_parts(cell, "clip_gradient")
-    return _on_operands(cell, functools.partial(_clipped, bound))
+    return _on_operands(cell, functools.partial(clip_cotangent, bound))
 
 
 @factory
@@ -81,12 +82,3 @@ def _on_operands(cell, f):
 
 def _floating(f, tree):
     return jax.tree.map(lambda a: f(a) if jnp.issubdtype(a.dtype, jnp.inexact) else a, tree)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _clipped(bound, a):
-    """a, whose cotangent is clipped."""
-    return a
-
-
-_clipped.defvjp(lambda bound, a: (a, None), lambda bound, _, ct: (jnp.clip(ct, -bound, bound),))
