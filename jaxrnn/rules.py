@@ -3,7 +3,7 @@
 A rule may lay the batch axis of its outputs elsewhere than the function that it stands for: inside `jit`, `vmap` takes
 the axis from the function and the values from the rule, and transposes the result without a word (jax issue 16374 is
 its kin). So every custom rule here goes through `custom_vjp`, which puts the axes of both in one place by construction,
-or returns its argument itself (`clip_cotangent`, `_same`), and each batching rule returns the axis that it has put there.
+or returns its argument itself (`clip_cotangent`, `_same`); and each batching rule returns the axis that it used.
 """
 
 from __future__ import annotations

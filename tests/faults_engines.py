@@ -8,7 +8,41 @@ PROGRAM = "tests/test_engines_program.py -k 'not other_devices'"
 RESIDUALS = "tests/test_engines_residuals.py"
 CHOICE = "tests/test_unroll_transforms.py -k 'refuses and gru'"
 
+ORDERS = "tests/test_orders.py -m 'not full' -k"
+
 FAULTS = {
+    "rules.py": {
+        "axes of the rule's outcome left as they fall": (
+            "return placed(out, args), kept",
+            "return out, kept",
+            f"{ORDERS} test_sizes",
+        ),
+        "an axis of the rule's outcome moved": (
+            "out, kept = forward(*args)",
+            "out, kept = forward(*args); return jax.tree.map(lambda a: _place(a, [a], 0), out), kept",
+            f"{ORDERS} test_orders",
+        ),
+        "batching says another axis": (
+            "return _placed.bind(a, *args[1:], axis=axis), axis",
+            "return _placed.bind(a, *args[1:], axis=axis), 0",
+            f"{ORDERS} test_orders",
+        ),
+        "batched only where its own operand is": (
+            "a = jnp.broadcast_to(jnp.expand_dims(a, axis), (*a.shape[:axis], size, *a.shape[axis:]))",
+            "return _placed.bind(*args, axis=axis), None",
+            f"{ORDERS} places_the_axes",
+        ),
+        "the tangent's batching says another axis": (
+            "(_tangent.bind(*args), at[0])",
+            "(_tangent.bind(*args), 0)",
+            f"{ORDERS} test_orders",
+        ),
+        "the tangent of what is placed dropped": (
+            "tangents[0])\n\n\n@functools",
+            "0 * tangents[0])\n\n\n@functools",
+            f"{ORDERS} test_orders",
+        ),
+    },
     "engines/deferred.py": {
         "gradient of the shown carries dropped": ("d + next(more) if shown else d", "d", ENGINE),
         "gradient of the drive's params dropped": ("total = add(total, more)", "pass", ENGINE),

@@ -155,3 +155,17 @@ def double(tree: Any) -> Any:
 def leaves_close(actual: Any, expected: Any, tol: float) -> None:
     """`assert_close` leaf by leaf, whatever holds them: the reference's carries are plain tuples."""
     assert_close(jax.tree.leaves(actual), jax.tree.leaves(expected), tol)
+
+
+def weighed(tree: Any) -> Any:
+    """The sum of all entries, each with a random weight of its own, the same at every call.
+
+    A loss for gradients: a sum, or one of squares, is the same for an outcome whose axes are exchanged.
+    """
+    rng = np.random.default_rng(0)
+
+    def one(a):
+        dtype = jnp.promote_types(a.dtype, jnp.float32)
+        return jnp.sum(rng.standard_normal(a.shape).astype(dtype) * a.astype(dtype))
+
+    return sum(map(one, jax.tree.leaves(tree)))

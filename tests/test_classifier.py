@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import assert_close, double, normal_like, tolerance
+from support import assert_close, double, normal_like, tolerance, weighed
 
 import jaxrnn
 from jaxrnn.config import from_config, to_config
@@ -148,7 +148,9 @@ def test_pooling_alone_looks_at_valid_steps_only(kind, key, rng):
     """As a function of ys that nobody has blanked."""
     params = jax.tree.map(lambda p: p + 0.1, pooling.init(kind, key, H, float))
     ys = np.where(VALID[..., None], rng.standard_normal((T, B, H)), np.nan)
-    value, grads = jax.value_and_grad(lambda both: pooling.pooled(kind, *both, VALID).sum())((params, jnp.asarray(ys)))
+    value, grads = jax.value_and_grad(lambda both: weighed(pooling.pooled(kind, *both, VALID)))(
+        (params, jnp.asarray(ys))
+    )
     assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 

@@ -13,7 +13,7 @@ import pytest
 import reference
 from observed import run
 from reference import sigmoid
-from support import assert_close, double, leaves_close, loop, problem, tolerance, variant
+from support import assert_close, double, leaves_close, loop, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import burn_in, clip_carry, clip_gradient, cut_gradient
@@ -182,7 +182,7 @@ def test_the_products_of_a_cell_of_ones_own_are_found(key):
     params, _, xs = problem(own, key, T, (B,), D, dtype="float64")
 
     def seen(cell):
-        return jax.grad(lambda xs: run(cell, params, None, xs)[1][-1].sum())(xs)[0]
+        return jax.grad(lambda xs: weighed(run(cell, params, None, xs)[1][-1]))(xs)[0]
 
     assert np.abs(seen(cell)).max() > 1e-4
     assert_close(seen(cut_gradient(cell)), np.zeros((B, D)), 0.0)

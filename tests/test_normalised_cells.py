@@ -12,7 +12,7 @@ import pytest
 import reference
 from observed import multiplier, observed, run
 from reference import sigmoid
-from support import assert_close, double, leaves_close, noisy_params, problem, tolerance, variant
+from support import assert_close, double, leaves_close, noisy_params, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import layer_norm, weight_norm
@@ -220,7 +220,7 @@ def test_weight_norm_gradient(key):
     @jax.jit
     @jax.value_and_grad
     def loss(params):
-        return jnp.sum(jnp.sin(run(cell, params, carry, xs)[1]))
+        return weighed(jnp.sin(run(cell, params, carry, xs)[1]))
 
     params, line = double((params, noisy_params(cell, key, D, "float64")["scale"]))
     grads = jax.device_get(loss(params)[1])

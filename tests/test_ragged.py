@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from sequences import CASES, D, double, normal_like
-from support import assert_close, noisy_params, tolerance
+from support import assert_close, noisy_params, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import engines, ragged
@@ -162,7 +162,7 @@ def test_no_cross_talk(key, rng):
     def run(p, chosen):
         def loss(x):
             ys = jaxrnn.unroll(cell, params, None, x, reset=p.reset, lengths=p.lengths)[1]
-            return jnp.where(chosen[p.segment][..., None], ys, 0).sum(), ys
+            return weighed(jnp.where(chosen[p.segment][..., None], ys, 0)), ys
 
         return jax.grad(loss, has_aux=True)(p.xs)
 
@@ -272,9 +272,14 @@ def test_under_jit(rng):
     identical(ends, np.stack([y[-1] if len(y) else np.zeros(2, "float32") for y in parts]))
     identical(cut, ragged.pad([y[:4] for y in parts], length=4)[0])
     assert_close(sums, np.stack([y.sum(0) for y in parts]), tolerance("float32", 7))
-    for i, where in enumerate([p.reset_reverse, (p.position < 4) & p.mask]):
-        grad = jax.grad(lambda ys: gathered(p, ys)[i].sum())(dirty)  # noqa: B023 - used at once
-        np.testing.assert_array_equal(grad, np.broadcast_to(where[..., None], ys.shape))
+    taken = np.array(LENGTHS) > 0, np.arange(4)[:, None] < np.array(LENGTHS)
+    for i, (where, there) in enumerate(zip([p.reset_reverse, (p.position < 4) & p.mask], taken, strict=True)):
+        found, back = jax.vjp(lambda ys: gathered(p, ys)[i], dirty)  # noqa: B023 - used at once
+        weights = np.random.default_rng(i).standard_normal(found.shape).astype(found.dtype)
+        (grad,) = back(weights)
+        assert ((np.asarray(grad) != 0) == where[..., None]).all()
+        # Each weight stands where its entry was taken from.
+        np.testing.assert_array_equal(gathered(p, grad)[i], np.where(there[..., None], weights, 0))
 
 
 # How they are laid

@@ -16,7 +16,7 @@ import pytest
 from jax import lax
 from sequences import CASES, D, H, T, by_reference, learned, normal_like, row, rows, run, stacked, weighted
 from sequences import weights_for as weights_like
-from support import assert_close, problem, tolerance
+from support import assert_close, problem, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import engines
@@ -100,8 +100,8 @@ def test_the_default_refuses_forward_mode(name, transform, key):
     """And says which engine has it, which then does."""
     params, carry, xs = problem(CASES[name].cell, key, T, BATCH, D, dtype="float64")
     with pytest.raises(TypeError, match=r"reverse mode only.*engines\.scan"):
-        transform(lambda xs: jaxrnn.unroll(CASES[name].cell, params, carry, xs)[1].sum(), xs)
-    transform(lambda xs: jaxrnn.unroll(CASES[name].cell, params, carry, xs, engine=engines.scan)[1].sum(), xs)
+        transform(lambda xs: weighed(jaxrnn.unroll(CASES[name].cell, params, carry, xs)[1]), xs)
+    transform(lambda xs: weighed(jaxrnn.unroll(CASES[name].cell, params, carry, xs, engine=engines.scan)[1]), xs)
 
 
 @cases
@@ -169,11 +169,12 @@ def test_two_devices():
         params = cell.init(jax.random.key(0), 3)
         carry = cell.initial_carry(params, (4,))
         xs = jax.random.normal(jax.random.key(1), (6, 4, 3))
+        weights = np.random.default_rng(0).standard_normal((6, 4, 4))
         lengths, reset = np.array([6, 0, 3, 5]), np.random.default_rng(0).random((6, 4)) < 0.3
 
         def loss(params, carry, xs, lengths, reset):
             carry, ys = jaxrnn.unroll(cell, params, carry, xs, lengths=lengths, reset=reset)
-            return (ys ** 2).sum(), (carry, ys)
+            return (weights * ys).sum(), (carry, ys)
 
         run = jax.jit(jax.value_and_grad(loss, has_aux=True))
         expected = run(params, carry, xs, lengths, reset)
@@ -250,10 +251,10 @@ def test_a_learned_carry_learns_from_fresh_rows_and_resets_only(key, rng):
     never, once = (
         rows(rng, batch=BATCH)._replace(reset=np.arange(T)[:, None] == np.array([[at] * 3])) for at in (-1, 2)
     )
-    grad = jax.jit(jax.grad(lambda p, carry, how: run.__wrapped__(case.cell, p, carry, xs, how, False)[1].sum()))
+    grad = jax.jit(jax.grad(lambda p, carry, how: weighed(run.__wrapped__(case.cell, p, carry, xs, how, False)[1])))
     assert all((a == 0).all() for a in grad(params, carry, never)["initial_carry"])
     assert all((a != 0).all() for a in grad(params, carry, once)["initial_carry"])
-    grad_fresh = jax.jit(jax.grad(lambda p: run.__wrapped__(case.cell, p, None, xs, None, False)[1].sum()))(params)
+    grad_fresh = jax.jit(jax.grad(lambda p: weighed(run.__wrapped__(case.cell, p, None, xs, None, False)[1])))(params)
     assert all((a != 0).all() for a in grad_fresh["initial_carry"])
 
 
@@ -279,5 +280,5 @@ def test_a_held_nan_reaches_no_gradient(name, key, rng):
     params, carry, xs = problem(case.cell, key, T, BATCH, D, dtype="float64")
     carry = jax.tree.map(lambda a: a.at[0].set(jnp.nan), carry)
     mask = rows(rng, batch=BATCH).mask & (np.arange(3) > 0)
-    grads = jax.grad(lambda p: jaxrnn.unroll(case.cell, p, carry, xs, mask=mask)[1].sum())(params)
+    grads = jax.grad(lambda p: weighed(jaxrnn.unroll(case.cell, p, carry, xs, mask=mask)[1]))(params)
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(grads))
