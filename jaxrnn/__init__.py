@@ -28,7 +28,7 @@ from jaxrnn.streaming import streaming
 from jaxrnn.unroll import unroll
 from jaxrnn.wrappers import *  # noqa: F403 - as the cells
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 __all__ = [
     "Cell",
     "Stage",
