@@ -33,8 +33,8 @@ import optax
 import jaxrnn
 from experiments import runs
 from jaxrnn import data
+from jaxrnn._core.optional import optional
 from jaxrnn.models import encoder_decoder
-from jaxrnn.optional import optional
 
 PUBLISHED = 0.988  # of held-out symbols, after 29 epochs: the log in the text of Keras's example
 PUBLISHED_EPOCH = 29

@@ -26,10 +26,11 @@ import optax
 
 import jaxrnn
 from experiments import runs
+from experiments.description import load_description, save_description
 from experiments.rulers import rulers
 from jaxrnn import data, decode, train
-from jaxrnn.checkpoint import Checkpoints, load_description, save_description
-from jaxrnn.optional import optional
+from jaxrnn._core.optional import optional
+from jaxrnn.train import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)

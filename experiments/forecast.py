@@ -51,8 +51,8 @@ import numpy as np
 import jaxrnn
 from experiments import baselines, runs
 from experiments.learning import learner
+from jaxrnn._core.optional import optional
 from jaxrnn.models import forecaster
-from jaxrnn.optional import optional
 
 LEVEL = 0.8
 

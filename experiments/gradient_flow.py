@@ -24,8 +24,8 @@ import jaxrnn
 from experiments import runs
 from experiments.learning import learner
 from jaxrnn import diagnostics
+from jaxrnn._core.optional import optional
 from jaxrnn.initializers import identity, normal, uniform_hidden
-from jaxrnn.optional import optional
 
 # name -> (a cell of H hidden units, how the figure calls it, its colour and line, learning rate)
 CELLS: dict[str, tuple[Callable[[int], jaxrnn.Cell], str, tuple[str, str], float]] = {

@@ -34,8 +34,8 @@ import optax
 
 import jaxrnn
 from experiments import runs
+from jaxrnn._core.optional import optional
 from jaxrnn.initializers import chrono, identity, normal
-from jaxrnn.optional import optional
 
 # name -> (a cell of H hidden units for dependencies of T steps, how the figure calls it)
 CELLS: dict[str, tuple[Callable[[int, int], jaxrnn.Cell], str]] = {

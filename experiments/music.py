@@ -41,9 +41,9 @@ from scipy.io import loadmat
 import jaxrnn
 from experiments import runs
 from jaxrnn import ragged
+from jaxrnn._core.optional import optional
 from jaxrnn.initializers import lecun_normal
 from jaxrnn.models import tagger
-from jaxrnn.optional import optional
 
 KEYS, LOWEST = 88, 21  # of a piano, and the MIDI number of the first
 SPLITS = "train", "valid", "test"

@@ -43,8 +43,8 @@ import jaxrnn
 from experiments import runs
 from experiments.learning import learner
 from jaxrnn import decode
+from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier, language_model
-from jaxrnn.optional import optional
 
 # Ranges that Unicode filled years ago; names never change. The last word of a name is what the letter is called, and
 # all words of an emoji's are English.

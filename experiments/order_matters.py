@@ -36,8 +36,8 @@ import numpy as np
 import jaxrnn
 from experiments import runs
 from experiments.learning import learner, linear
+from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
-from jaxrnn.optional import optional
 
 GOOD = ["good", "great", "lovely", "superb", "brilliant", "charming", "delightful", "splendid"]
 BAD = ["bad", "awful", "dull", "poor", "terrible", "boring", "horrid", "dreadful"]

@@ -35,7 +35,7 @@ import optax
 
 import jaxrnn
 from experiments import runs
-from jaxrnn.optional import optional
+from jaxrnn._core.optional import optional
 
 CLIP = 0.2  # how far the probability of an action may move on one rollout
 DISCOUNT = 0.95  # of rewards to come, for each step

@@ -10,8 +10,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from jaxrnn.checkpoint import load_description
-from jaxrnn.optional import optional
+from experiments.description import load_description
+from jaxrnn._core.optional import optional
 
 ROOT = Path("runs")
 

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from experiments import runs
+from experiments.description import load_description
 from jaxrnn import decode
-from jaxrnn.checkpoint import Checkpoints, load_description
+from jaxrnn._core.optional import optional
 from jaxrnn.data import UNKNOWN
-from jaxrnn.optional import optional
+from jaxrnn.train import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)

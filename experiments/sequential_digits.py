@@ -35,8 +35,8 @@ import numpy as np
 import jaxrnn
 from experiments import runs
 from experiments.learning import learner, linear
+from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
-from jaxrnn.optional import optional
 
 ORDERS = ("in order", "permuted")
 WITH_ALL_PIXELS = 0.97  # the SVM of scikit-learn's example, on the same halves

@@ -39,9 +39,9 @@ import numpy as np
 import jaxrnn
 from experiments import runs
 from experiments.learning import learner
-from jaxrnn.cell import features
+from jaxrnn._core.cell import features
+from jaxrnn._core.optional import optional
 from jaxrnn.initializers import glorot_uniform
-from jaxrnn.optional import optional
 
 
 class LinearCarry(NamedTuple):

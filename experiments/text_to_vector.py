@@ -30,9 +30,9 @@ import numpy as np
 import jaxrnn
 from experiments import runs
 from experiments.learning import learner
+from jaxrnn._core.optional import optional
 from jaxrnn.initializers import lecun_normal
 from jaxrnn.models import classifier
-from jaxrnn.optional import optional
 
 PACKAGES = (
     "_pydecimal", "asyncio", "email", "http", "importlib", "logging", "mailbox", "multiprocessing", "tkinter",

@@ -30,8 +30,8 @@ import optax
 import jaxrnn
 from experiments import runs
 from jaxrnn import data
+from jaxrnn._core.optional import optional
 from jaxrnn.models import encoder_decoder
-from jaxrnn.optional import optional
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",

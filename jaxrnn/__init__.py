@@ -1,37 +1,24 @@
 """Recurrent neural networks in JAX as pure functions: a cell is written once and run over time in every way."""
 
 import importlib
+import sys
 
-from jaxrnn import (
-    cells,
-    constraints,
-    data,
-    decode,
-    diagnostics,
-    engines,
-    initializers,
-    interop,
-    loss_scale,
-    models,
-    ragged,
-    regularizers,
-    train,
-    wrappers,
-)
-from jaxrnn.burn_in import burn_in
-from jaxrnn.cell import Cell, Stage
+from jaxrnn import cells, data, decode, diagnostics, engines, initializers, interop, models, train, wrappers
+from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
-from jaxrnn.config import from_config, to_config
-from jaxrnn.explain import explain
-from jaxrnn.record import factory
-from jaxrnn.streaming import streaming
-from jaxrnn.unroll import unroll
+from jaxrnn.data import ragged
+from jaxrnn.interop import from_config, to_config
+from jaxrnn.run import State, Streaming, burn_in, explain, streaming, unroll
+from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.wrappers import *  # noqa: F403 - as the cells
 
 __version__ = "0.1.1"
 __all__ = [
     "Cell",
     "Stage",
+    "State",
+    "Streaming",
     "burn_in",
     "cells",
     "constraints",
@@ -56,6 +43,10 @@ __all__ = [
 ]
 __all__ += cells.__all__
 __all__ += wrappers.__all__
+
+# `import jaxrnn.ragged` and the like are where 0.1 had them.
+for _module in (constraints, loss_scale, ragged, regularizers):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 
 def __getattr__(name: str):

@@ -18,8 +18,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.lapack import one_by_one
-from jaxrnn.record import Record, factory, wide
+from jaxrnn._core.lapack import one_by_one
+from jaxrnn._core.numerics import wide
+from jaxrnn._core.record import Record, factory
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

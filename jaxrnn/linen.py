@@ -11,8 +11,8 @@ import jax
 from flax import core
 from flax import linen as nn
 
-from jaxrnn import face
-from jaxrnn.cell import Carry, Cell
+from jaxrnn import _flax_face as face
+from jaxrnn._core.cell import Carry, Cell
 
 
 class RNN(nn.Module):

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxrnn import face
-from jaxrnn.cell import Carry, Cell
+from jaxrnn import _flax_face as face
+from jaxrnn._core.cell import Carry, Cell
 
 
 class RNN(nnx.Module):

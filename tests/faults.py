@@ -33,15 +33,15 @@ RESTART = """        if reset is not None:  # outside the mask: a row restarts a
 
 # file: {what: (old, new, tests)}
 FAULTS = {
-    "cells/elman.py": {
+    "cells/_elman.py": {
         "activation ignored": ('tap("h", act(', 'tap("h", jnp.tanh(', ELMAN),
     },
-    "cells/gated.py": {
+    "cells/_gated.py": {
         "gate inverted": ("(1 - g) * s.h.astype(v.dtype) + g * n", "g * s.h.astype(v.dtype) + (1 - g) * n", GATED),
         "gates swapped": ("z_g, z_n =", "z_n, z_g =", GATED),
         "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
     },
-    "cells/lstm.py": {
+    "cells/_lstm.py": {
         "i and f swapped": ("*z_i, z_f, z_g, z_o =", "z_f, *z_i, z_g, z_o =", LSTM),
         "g and o swapped": ("*z_i, z_f, z_g, z_o =", "*z_i, z_f, z_o, z_g =", LSTM),
         "coupled gate inverted": ("i = 1 - f if coupled", "i = f if coupled", LSTM),
@@ -60,7 +60,7 @@ FAULTS = {
         "forget bias on another gate": ('letters.index("f") * H', 'letters.index("g") * H', MEMORY),
         "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
     },
-    "cells/gru.py": {
+    "cells/_gru.py": {
         "r and z swapped": ("r, z = tap", "z, r = tap", GRU),
         "z inverted": ("(1 - z) * n + z * s.h.astype(v.dtype)", "z * n + (1 - z) * s.h.astype(v.dtype)", GRU),
         "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
@@ -76,7 +76,7 @@ FAULTS = {
         ),
         "memory bias on r": ("bias.at[H : 2 * H]", "bias.at[:H]", MEMORY),
     },
-    "cells/gru_reset_before.py": {
+    "cells/_gru_reset_before.py": {
         "no reset": ("product(s.reset_h,", "product(s.h,", GRU),
         "r and z swapped": (
             '(tap("r", rz[..., :H]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("z", rz[..., H:]))',
@@ -85,45 +85,39 @@ FAULTS = {
         ),
         "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
     },
-    "cells/mgu.py": {
+    "cells/_mgu.py": {
         "f inverted": ("(1 - s.f) * s.h.astype(v.dtype) + s.f * n", "s.f * s.h.astype(v.dtype) + (1 - s.f) * n", MGU),
         "no reset": ("product(s.reset_h,", "product(s.h,", MGU),
         "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
     },
-    "cells/multiplicative_lstm.py": {
+    "cells/_multiplicative_lstm.py": {
         "m is a sum": ("u[..., :H].astype(v.dtype) * v)", "u[..., :H].astype(v.dtype) + v)", MULTIPLICATIVE),
         "i and f swapped": ("z_i, z_f, z_g, z_o =", "z_f, z_i, z_g, z_o =", MULTIPLICATIVE),
         "forget bias on i": ("bias.at[2 * H : 3 * H]", "bias.at[H : 2 * H]", MEMORY),
     },
-    "cells/recurrent_highway.py": {
+    "cells/_recurrent_highway.py": {
         "t inverted": ("(1 - t) * s.h.astype(v.dtype) + t * n", "t * s.h.astype(v.dtype) + (1 - t) * n", HIGHWAY),
         "x at every depth": ("z = v if k else u.astype(v.dtype) + v", "z = u.astype(v.dtype) + v", HIGHWAY),
         "inner biases dropped": ('v + params["bias"][k].astype(v.dtype) if k else v', "v", HIGHWAY),
         "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
     },
-    "cells/lem.py": {
+    "cells/_lem.py": {
         "time steps swapped": ("d, e = tap", "e, d = tap", LEM),
         "h sees the old z": ("return _Between(s.h, z.astype(s.z.dtype), e)", "return _Between(s.h, s.z, e)", LEM),
         "dt of z alone": ("dt * gate(p[..., H : 2 * H])", "gate(p[..., H : 2 * H])", LEM),
     },
-    "cells/indrnn.py": {
+    "cells/_indrnn.py": {
         "recurrence of the wrong sign": ("(sums) + params", "(sums) - params", INDRNN),
         "activation ignored": ('tap("h", act(z))', 'tap("h", jnp.maximum(z, 0))', INDRNN),
         "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
     },
-    "cells/cornn.py": {
+    "cells/_cornn.py": {
         "h moved by the old z": ("h + dt * z, z)", "h + dt * s.z.astype(v.dtype), z)", CORNN),
         "anti-damped": ("- epsilon * z)", "+ epsilon * z)", CORNN),
         "h and z swapped in the product": ("concatenate([s.h, s.z]", "concatenate([s.z, s.h]", CORNN),
     },
-    "cell.py": {
+    "_core/cell.py": {
         "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),
-        "product: summed in half precision": (
-            "preferred_element_type=wide(dtype)",
-            "preferred_element_type=dtype",
-            HALF,
-        ),
-        "step: the carry in other types": ("n.astype(o.dtype)", "n.astype(jnp.float32)", ELMAN),
         "step: later stages see the old carry": (
             "stage.update(params, state, u, v)",
             "stage.update(params, carry, u, v)",
@@ -131,10 +125,7 @@ FAULTS = {
         ),
         "initial carry: always zeros": ("jnp.broadcast_to(a, (*", "jnp.broadcast_to(jnp.zeros_like(a), (*", LEARNED),
     },
-    "wrappers/members.py": {
-        "select by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
-    },
-    "wrappers/control.py": {
+    "wrappers/_control.py": {
         "with_reset: after the step": (
             "(select(reset, cell.start(params), s), ()),\n        lambda params, s, kept, reset: s,",
             "(s, ()),\n        lambda params, s, kept, reset: select(reset, cell.start(params), s),",
@@ -164,7 +155,7 @@ FAULTS = {
             HELD,
         ),
     },
-    "wrappers/learned_carry.py": {
+    "wrappers/_learned_carry.py": {
         "ignored": (
             'like(params["initial_carry"], cell.start(params["cell"]))',
             'cell.start(params["cell"])',
@@ -176,21 +167,20 @@ FAULTS = {
             STARTS,
         ),
     },
-    "wrappers/stack.py": {
+    "wrappers/_stack.py": {
         "layers start alike": (
             "zip(layers.items(), jax.random.split(key, len(cells)), strict=True)",
             "zip(layers.items(), [key] * len(cells), strict=True)",
             STARTS,
         ),
     },
-    "unroll.py": {
+    "run/_unroll.py": {
         "padding reaches the cell": ("xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "pass", ROWS),
         "y of skipped steps": (
             "return ys if valid is None else select(valid, ys, jax.tree.map(jnp.zeros_like, ys))",
             "return ys",
             ROWS,
         ),
-        "rows one step longer": ("< lengths", "<= lengths", ROWS),
         "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
         "mask or lengths": ("there & mask", "there | mask", ROWS),
         "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
@@ -201,7 +191,7 @@ FAULTS = {
         "reversed outputs left turned": ("ys = _flip(ys) if flip else ys", "pass", ROWS),
         "engine ignored": ("choice(cell)[0] if engine is None else engine", "choice(cell)[0]", ENGINES),
     },
-    "streaming.py": {
+    "run/_streaming.py": {
         "a dropped stream goes on": ("new = select(active, new, old)", "pass", STREAMS),
         "y of a dropped stream": (
             "y = select(jnp.broadcast_to(active, (*time, *batch)), y, jax.tree.map(jnp.zeros_like, y))",
@@ -267,5 +257,17 @@ FAULTS = {
         "one of PyTorch's two biases": ("draws=1 if both else 2", "draws=1", PRESETS),
         "PyTorch's bound of the input size": ("1 / math.sqrt(shape[axis])", "1 / math.sqrt(shape[0])", DRAWS),
         "Keras without its forget bias": ('{"forget_bias": 1.0}', '{"forget_bias": 0.0}', PRESETS),
+    },
+    "_core/numerics.py": {
+        "product: summed in half precision": (
+            "preferred_element_type=wide(dtype)",
+            "preferred_element_type=dtype",
+            HALF,
+        ),
+        "step: the carry in other types": ("n.astype(o.dtype)", "n.astype(jnp.float32)", ELMAN),
+    },
+    "_core/rows.py": {
+        "select by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
+        "rows one step longer": ("< lengths", "<= lengths", ROWS),
     },
 }

@@ -11,7 +11,7 @@ CHOICE = "tests/test_unroll_transforms.py -k 'refuses and gru'"
 ORDERS = "tests/test_orders.py -m 'not full' -k"
 
 FAULTS = {
-    "rules.py": {
+    "_core/jax_internals.py": {
         "axes of the rule's outcome left as they fall": (
             "return placed(out, args), kept",
             "return out, kept",
@@ -43,8 +43,8 @@ FAULTS = {
             f"{ORDERS} test_orders",
         ),
     },
-    "engines/deferred.py": {
-        "gradient of the shown carries dropped": ("d + next(more) if shown else d", "d", ENGINE),
+    "engines/_deferred/engine.py": {
+        "gradient of the shown carries dropped": ("d + next(more) if reads else d", "d", ENGINE),
         "gradient of the drive's params dropped": ("total = add(total, more)", "pass", ENGINE),
         "gradient of a product's kernel dropped": ("total = add(total, product(params, state, d_v))", "pass", ENGINE),
         "gradient of what update reads dropped": ("total[i] += d\n", "pass\n", ENGINE),
@@ -55,11 +55,11 @@ FAULTS = {
             ENGINE,
         ),
         "the loop backward goes forward": (
-            "(saved, d_shown), reverse=True)",
-            "(saved, d_shown), reverse=False)",
+            "(saved, d_stacked), reverse=True)",
+            "(saved, d_stacked), reverse=False)",
             ENGINE,
         ),
-        "chunks backward go forward": ("(xs, saved, d_shown), reverse=True)", "(xs, saved, d_shown))", ENGINE),
+        "chunks backward go forward": ("(xs, saved, d_stacked), reverse=True)", "(xs, saved, d_stacked))", ENGINE),
         "states a step late": (
             "return stacked[a] if a in stacked",
             "return jnp.roll(stacked[a], 1, 0) if a in stacked",
@@ -68,7 +68,7 @@ FAULTS = {
         "gradient of the end dropped": ("start = (real(d_end),", "start = ([0 * d for d in real(d_end)],", ENGINE),
         "sums in narrow types": ("jnp.zeros(a.shape, wide(a.dtype))", "jnp.zeros(a.shape, a.dtype)", SUMS),
     },
-    "engines/plan.py": {
+    "engines/_deferred/plan.py": {
         "the product's share of the carry's cotangent dropped": (
             "ct = _sum(ct, pull(",
             "ct = _sum(None, pull(",
@@ -83,7 +83,7 @@ FAULTS = {
             PROGRAM,
         ),
     },
-    "engines/program.py": {
+    "engines/_deferred/program.py": {
         "transposed products not the other way round": (
             "product.inputs[::-1], e.outputs",
             "product.inputs, e.outputs",
@@ -97,7 +97,7 @@ FAULTS = {
         "constants lost": ("constants[names[var]] = value", "constants[names[var]] = 0 * value", ENGINE),
         "what is not wanted is kept": ("if wanted & set(e.outputs):", "if True:", PROGRAM),
     },
-    "engines/residuals.py": {
+    "engines/_deferred/minimum_cut.py": {
         "every value costs the same": ('(v, "out"), cost(v))', '(v, "out"), 1)', RESIDUALS),
         "the cut nearest to the sources": (
             'if (v, "out") in beyond and (v, "in") not in beyond',
@@ -106,7 +106,7 @@ FAULTS = {
         ),
         "no way back": ("capacity[b][a] += flow", "pass", RESIDUALS),
     },
-    "engines/pieces.py": {
+    "_core/loops.py": {
         "the rest lost": ("carry, after = rest(carry)\n    return", "after = rest(carry)[1]\n    return", ENGINE),
         "the rest first": ("jnp.concatenate([a, b])", "jnp.concatenate([b, a])", ENGINE),
         "going back, the rest last": (
@@ -115,7 +115,7 @@ FAULTS = {
             ENGINE,
         ),
     },
-    "engines/checkpointed.py": {
+    "engines/_checkpointed.py": {
         "nothing is run again": (
             "piece = jax.checkpoint(lambda",
             "piece = (lambda *a, prevent_cse: a[0])(lambda",
@@ -128,7 +128,7 @@ FAULTS = {
             PROGRAM,
         ),
     },
-    "engines/choice.py": {
+    "run/_choice.py": {
         "scan for all": ("return deferred,", "return scan,", CHOICE),
     },
 }

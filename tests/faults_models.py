@@ -9,7 +9,7 @@ LOOK, LAPACK = "tests/test_diagnostics.py", "tests/test_lapack.py"
 
 # file: {what: (old, new, tests)}
 FAULTS = {
-    "models/attention.py": {
+    "models/_parts/attention.py": {
         "padding is looked at": ("    scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)\n", "", SEQ2SEQ),
         "no tanh in concat": ("hidden = jnp.tanh(asked + keys", "hidden = (asked + keys", SEQ2SEQ),
         "context and y swapped": ("[context.astype(ys.dtype), ys], -1", "[ys, context.astype(ys.dtype)], -1", SEQ2SEQ),
@@ -19,7 +19,7 @@ FAULTS = {
             SEQ2SEQ,
         ),
     },
-    "models/bridge.py": {
+    "models/_parts/bridge.py": {
         "bias dropped": ('made + params["bias"].astype(made.dtype)', "made", SEQ2SEQ),
         "fields from the wrong place": (
             ".astype(leaf.dtype), at + features",
@@ -27,7 +27,7 @@ FAULTS = {
             SEQ2SEQ,
         ),
     },
-    "models/encoder_decoder.py": {
+    "models/_encoder_decoder.py": {
         "targets read in their place": (
             "jnp.roll(jnp.where(valid, targets, self.begin), 1, axis=0)",
             "targets",
@@ -51,7 +51,7 @@ FAULTS = {
         ),
         "the end counts": ("return tokens, (~ended).sum(0)", "return tokens, (~ended).sum(0) + 1", SEQ2SEQ),
     },
-    "models/pooling.py": {
+    "models/_parts/pooling.py": {
         "mean over all steps": ("jnp.maximum(valid.sum(0), 1)", "len(valid)", CLASSIFY),
         "last of all steps": ("            return _at(ys, last)\n", "            return ys[-1]\n", CLASSIFY),
         "the ends swapped": (
@@ -66,7 +66,7 @@ FAULTS = {
         ),
         "attention without its bias": ('hidden + params["bias"].astype(hidden.dtype)', "hidden", CLASSIFY),
     },
-    "models/labels.py": {
+    "models/_parts/labels.py": {
         "a mean over all": (
             "(nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)",
             "(nats * weights).mean()",
@@ -78,7 +78,7 @@ FAULTS = {
             f"{TAG} {CLASSIFY}",
         ),
     },
-    "models/language_model.py": {
+    "models/_language_model.py": {
         "bits are nats": ('(math.log(2) if unit == "bits" else 1)', "1", LANGUAGE),
         "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", LANGUAGE),
         "targets past the end count": (
@@ -87,34 +87,31 @@ FAULTS = {
             LANGUAGE,
         ),
     },
-    "models/tagger.py": {
+    "models/_tagger.py": {
         "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", TAG),
     },
-    "models/series.py": {
+    "models/_forecaster/series.py": {
         "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "len(observed)", FORECAST),
         "windows from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", FORECAST),
-        "the last step of all": (
-            "at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1",
-            "at = 0 * jnp.asarray(lengths) + len(a) - 1",
-            FORECAST,
-        ),
     },
-    "models/forecaster.py": {
+    "models/_forecaster/forecaster.py": {
         "missing values not told": ("observed.astype(ys.dtype)]", "jnp.ones_like(ys)]", FORECAST),
         "not moved back": (
-            "scale.location[..., None, :], scale.size[..., None, :], self.quantiles",
-            "0 * scale.location[..., None, :], scale.size[..., None, :], self.quantiles",
+            "scale.location[..., None, :], scale.scale[..., None, :], self.quantiles",
+            "0 * scale.location[..., None, :], scale.scale[..., None, :], self.quantiles",
             FORECAST,
         ),
         "the future one step late": ("windows(future[1:], len(run.ys)", "windows(future, len(run.ys)", FORECAST),
-        "one draw for every step": ("said.sample(jax.random.fold_in(key, k))", "said.sample(key)", FORECAST),
         "missing values are lost on": (
-            "each = jnp.where(counted, run.said.loss",
-            "each = jnp.where(True, run.said.loss",
+            "each = jnp.where(counted, run.distribution.loss",
+            "each = jnp.where(True, run.distribution.loss",
             FORECAST,
         ),
     },
-    "models/heads.py": {
+    "models/_forecaster/rollout.py": {
+        "one draw for every step": (".sample(jax.random.fold_in(key, k))", ".sample(key)", FORECAST),
+    },
+    "models/_forecaster/heads.py": {
         "Student's df not above 2": ("StudentT(2 + positive(raw[..., 2])", "StudentT(positive(raw[..., 2])", HEADS),
         "negative binomial: sign of n log(1 + a)": ("ways - n * jnp.log1p(a)", "ways + n * jnp.log1p(a)", HEADS),
         "pinball the other way round": (
@@ -129,7 +126,7 @@ FAULTS = {
         ),
         "a tail of the other side": ("slopes[..., 0] * self.levels[0]", "slopes[..., -1] * self.levels[0]", HEADS),
     },
-    "decode/choosers.py": {
+    "decode/_choosers.py": {
         "temperature multiplies": ("logits = logits / temperature", "logits = logits * temperature", WRITE),
         "top_k: one more": (
             "lax.top_k(logits, top_k)[0][..., -1:]",
@@ -142,7 +139,7 @@ FAULTS = {
             WRITE,
         ),
     },
-    "decode/generation.py": {
+    "decode/_generation.py": {
         "the prime is not read": ("token = jnp.where(t < read, prime", "token = jnp.where(t < 1, prime", WRITE),
         "an ended row goes on": (
             "jnp.where(ended, pad, token), jnp.where",
@@ -160,7 +157,7 @@ FAULTS = {
             WRITE,
         ),
     },
-    "decode/beam_search.py": {
+    "decode/_beam.py": {
         "carries stay where they are": ("return _taken(new, parent)", "return new", BEAM),
         "penalty without its 5": ("((5 + n.astype(dtype)) / 6)", "((1 + n.astype(dtype)) / 6)", BEAM),
         "stops too early": ("(best[..., n_best - 1] >= hope)", "True", BEAM),
@@ -175,11 +172,11 @@ FAULTS = {
             BEAM,
         ),
     },
-    "diagnostics/gradients.py": {
+    "diagnostics/_gradients.py": {
         "only by y": ("return new, jax.tree.map(lambda a: same", "return carry, jax.tree.map(lambda a: same", LOOK),
         "the carry before the step": ("lambda params, s, kept, e: _sum(s, e)", "lambda params, s, kept, e: s", LOOK),
     },
-    "diagnostics/jacobians.py": {
+    "diagnostics/_jacobians.py": {
         "products the other way round": (
             "products[:t] = jacobian @ products[:t]",
             "products[:t] = products[:t] @ jacobian",
@@ -187,7 +184,7 @@ FAULTS = {
         ),
         "transposed": ("in_axes=-1, out_axes=-1)(directions)", "in_axes=-1, out_axes=0)(directions)", LOOK),
     },
-    "diagnostics/lyapunov.py": {
+    "diagnostics/_lyapunov.py": {
         "warm_up counted": (
             "_logs(cell, params, carry, xs, batch)[warm_up:]",
             "_logs(cell, params, carry, xs, batch)",
@@ -195,10 +192,17 @@ FAULTS = {
         ),
         "Q forgotten": ("return (v, q), jnp.log", "return (v, state[1]), jnp.log", LOOK),
     },
-    "diagnostics/memory.py": {
+    "diagnostics/_memory.py": {
         "delays off by one": ("x[first - k : len(x) - k] for k", "x[first - k - 1 : len(x) - k - 1] for k", LOOK),
     },
-    "lapack.py": {
+    "_core/lapack.py": {
         "batches after all": ("sequential = jax.custom_batching.sequential_vmap(one)", "sequential = one", LAPACK),
+    },
+    "_core/rows.py": {
+        "the last step of all": (
+            "at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1",
+            "at = 0 * jnp.asarray(lengths) + len(a) - 1",
+            FORECAST,
+        ),
     },
 }

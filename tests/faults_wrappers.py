@@ -12,12 +12,12 @@ BURN = "tests/test_gradient_paths.py -k burn"
 
 # file: {what: (old, new, tests)}
 FAULTS = {
-    "wrappers/noise.py": {
+    "wrappers/_noise.py": {
         "not scaled": ("value.astype(wide(value.dtype)) / (1 - rate)", "value.astype(wide(value.dtype))", DROPPED),
         "rate the other way round": ("bernoulli(key, 1.0 - rate", "bernoulli(key, 1.0 * rate", NOISE),
         "per step for per sequence": ('shape[per == "sequence" :]', 'shape[per == "step" :]', NOISE),
     },
-    "wrappers/dropout.py": {
+    "wrappers/_dropout.py": {
         "input and output share a key": ("drop(k3, ys, output, per)", "drop(k1, ys, output, per)", NOISE),
         "input left out": ("drop(k1, xs, input, per), k2", "xs, k2", NOISE),
         "recurrent fresh at each step": ('on="carry", per="sequence")', 'on="carry")', DROPPED),
@@ -27,16 +27,16 @@ FAULTS = {
             NOISE,
         ),
     },
-    "wrappers/recurrent_dropout.py": {
+    "wrappers/_recurrent_dropout.py": {
         "projection dropped too": ("(reads, more) if stage.recurrent else ([], [])", "(reads, more)", DROPPED),
         "candidate is the operand": ('"candidate": "candidate"', '"candidate": "operand"', DROPPED),
     },
-    "wrappers/zoneout.py": {
+    "wrappers/_zoneout.py": {
         "h and c swapped": ('return [h if name in ("h", "") else c', 'return [c if name in ("h", "") else h', ZONEOUT),
         "mask the other way round": ("jnp.where(next(left), a, b)", "jnp.where(next(left), b, a)", ZONEOUT),
         "expected value the other way round": ("p * a + (1 - p) * b if p", "p * b + (1 - p) * a if p", ZONEOUT),
     },
-    "wrappers/layer_norm.py": {
+    "wrappers/_layer_norm.py": {
         "epsilon outside the root": (
             "jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)",
             "(jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True)) + epsilon)",
@@ -47,19 +47,18 @@ FAULTS = {
         "whole for per gate": ("if per_gate and a", "if not per_gate and a", NORM),
         "gain of another product": ('params["recurrent_gain"][place]', 'params["recurrent_gain"][0]', NORM),
     },
-    "wrappers/weight_norm.py": {
+    "wrappers/_weight_norm.py": {
         "length over the other axis": (".sum(-2, keepdims=True)", ".sum(-1, keepdims=True)", NORM),
     },
-    "wrappers/clip.py": {
+    "wrappers/_clip.py": {
         "clip_carry: ignored": ("jnp.clip(a, -bound, bound), s)", "a, s)", PATHS),
-        "clip_gradient: ignored": ("jnp.clip(ct, -bound, bound),)", "ct,)", PATHS),
         "cut_gradient: ignored": (
             "_on_operands(cell, jax.lax.stop_gradient)",
             "_on_operands(cell, lambda a: a)",
             PATHS,
         ),
     },
-    "wrappers/joins.py": {
+    "wrappers/_joins.py": {
         "residual dropped": ("ys + xs.astype(ys.dtype)", "ys", JOINS),
         "highway the other way round": (
             "t * ys + (1 - t) * xs.astype(t.dtype)",
@@ -73,31 +72,31 @@ FAULTS = {
             JOINS,
         ),
     },
-    "wrappers/bidirectional.py": {
+    "wrappers/_bidirectional.py": {
         "both forwards": ("xs, k2, backwards=True)", "xs, k2)", TABLE),
         "mean is a sum": ("(a + b) / 2", "a + b", ROWS),
         "shared noise": ("else jax.random.split(key)", "else (key, key)", NOISE),
     },
-    "wrappers/stack.py": {
+    "wrappers/_stack.py": {
         "dropout after the last layer": ("if key is not None and i + 1 < len(cells):", "if key is not None:", NOISE),
         "skip without x": ("x = _beside(first, y) if skip else y", "x = y", TABLE),
     },
-    "wrappers/transition.py": {
+    "wrappers/_transition.py": {
         "deep_transition: x goes to all": ("nothing if k else x", "x if k else nothing", JOINS),
         "fast_slow: slow seen late": ('(slow, "slow", "slow"))', '(fast[0], "fast_0", "fast"))', JOINS),
     },
-    "wrappers/precision.py": {
+    "wrappers/_precision.py": {
         "carry in the type of compute": ("_carrying(leaf, carried)", "_carrying(leaf, compute_dtype)", PRECISION),
         "output type ignored": ("return carry, _cast(ys, shown)", "return carry, ys", PRECISION),
     },
-    "wrappers/emit_carry.py": {
+    "wrappers/_emit_carry.py": {
         "y twice": ("(output(params, carry), carry)", "(output(params, carry), output(params, carry))", JOINS),
     },
-    "burn_in.py": {
+    "run/_burn_in.py": {
         "gradient not stopped": ("jax.lax.stop_gradient(part(0,", "(lambda a: a)(part(0,", BURN),
         "lengths not shifted": ("jnp.maximum(jnp.asarray(lengths) - steps, 0)", "jnp.asarray(lengths)", BURN),
     },
-    "unroll.py": {
+    "run/_unroll.py": {
         "members run against the others restart as they do": (
             "_seen_from_behind(reset, reverse, there) if turned",
             "reset if turned",
@@ -106,5 +105,8 @@ FAULTS = {
         "restart past the end from behind": ("moved if there is None else moved & there", "moved", WRAPPED),
         "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", ROWS),
         "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", ROWS),
+    },
+    "_core/jax_internals.py": {
+        "clip_gradient: ignored": ("jnp.clip(ct, -bound, bound),)", "ct,)", PATHS),
     },
 }

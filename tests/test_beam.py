@@ -14,7 +14,7 @@ from support import assert_close, double, generator, tolerance
 
 import jaxrnn
 from jaxrnn import decode
-from jaxrnn.decode import beam_search
+from jaxrnn.decode import _beam as beam_search
 
 MODEL = jaxrnn.models.language_model(jaxrnn.lstm(3), 4, 2)
 DEEP = jaxrnn.models.language_model(jaxrnn.stack(jaxrnn.lstm(3), jaxrnn.gru(4)), 4, 3)

@@ -12,8 +12,9 @@ import reference
 from support import assert_close, double, normal_like, tolerance, weighed
 
 import jaxrnn
-from jaxrnn.config import from_config, to_config
-from jaxrnn.models import classifier, pooling
+from jaxrnn import from_config, to_config
+from jaxrnn.models import classifier
+from jaxrnn.models._parts import pooling
 
 T, B, D, H, C, V = 6, 5, 2, 4, 3, 4
 LENGTHS = np.array([T, 0, 3, 1, 5])

@@ -12,7 +12,7 @@ from support import assert_close, tolerance
 
 import jaxrnn
 from jaxrnn import decode
-from jaxrnn.decode import generation
+from jaxrnn.decode import _generation as generation
 
 V = 7
 

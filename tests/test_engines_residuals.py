@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from jaxrnn.engines import residuals
-from jaxrnn.engines.program import Equation
+from jaxrnn.engines._deferred import minimum_cut
+from jaxrnn.engines._deferred.program import Equation
 
 
 def brute_force(equations, sources, needed, cost):
@@ -47,7 +47,7 @@ def test_cheapest(seed):
     last = len(sources) + len(equations)
     needed = sorted({int(v) for v in rng.choice(last, size=3)})
     costs = rng.integers(1, 9, last)
-    kept = residuals.cheapest(equations, sources, needed, lambda v: int(costs[v]))
+    kept = minimum_cut.cheapest(equations, sources, needed, lambda v: int(costs[v]))
     assert follows(equations, kept, needed)
     assert sum(int(costs[v]) for v in kept) == brute_force(equations, sources, needed, lambda v: int(costs[v]))
 
@@ -55,6 +55,6 @@ def test_cheapest(seed):
 def test_cheapest_is_nearest():
     """Of sets that cost the same, the last: least is computed again."""
     chain = [Equation(None, {}, (v,), (v + 1,)) for v in range(4)]
-    assert residuals.cheapest(chain, [0], [4], lambda v: 3) == {4}
-    assert residuals.cheapest(chain, [0], [4], lambda v: 3 if v != 1 else 2) == {1}
-    assert residuals.cheapest(chain, [0], [0, 2, 4], lambda v: 1) == {0}
+    assert minimum_cut.cheapest(chain, [0], [4], lambda v: 3) == {4}
+    assert minimum_cut.cheapest(chain, [0], [4], lambda v: 3 if v != 1 else 2) == {1}
+    assert minimum_cut.cheapest(chain, [0], [0, 2, 4], lambda v: 1) == {0}

@@ -30,7 +30,7 @@ import orbax.checkpoint  # noqa: E402
 import jaxrnn  # noqa: E402
 from experiments import char_lm, rulers, runs, sample  # noqa: E402
 from jaxrnn import train  # noqa: E402
-from jaxrnn.checkpoint import Checkpoints  # noqa: E402
+from jaxrnn.train import Checkpoints  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from support import assert_close, generator, tolerance
 
 import jaxrnn
 from jaxrnn.models import forecaster
-from jaxrnn.models.heads import HEADS
-from jaxrnn.models.series import Scale, scale_of
+from jaxrnn.models._forecaster.heads import HEADS
+from jaxrnn.models._forecaster.series import Scale, scale_of
 
 T, B, K, N, P, F, H = 7, 3, 2, 2, 2, 1, 4
 QUANTILES = (0.1, 0.4, 0.5, 0.9)
@@ -239,7 +239,7 @@ def test_series_without_a_scale_have_one():
     ys = np.tile([np.nan, 0.0, 0.1, -3e8], (T, 1))[..., None].astype("float32")
     for scaling, size in (("mean", [1, 1, 0.1, 3e8]), ("standard", [1, 1, 0.1, 3e8]), (None, [1, 1, 1, 1])):
         found = scale_of(scaling, jnp.asarray(ys), ~np.isnan(ys))
-        assert_close(found.size[:, 0], np.array(size), 8 * float(jnp.finfo("float32").eps))
+        assert_close(found.scale[:, 0], np.array(size), 8 * float(jnp.finfo("float32").eps))
         there = [0, 0, 0.1, -3e8] if scaling == "standard" else np.zeros(4)
         assert_close(found.location[:, 0], np.array(there), 8 * float(jnp.finfo("float32").eps))
     model = forecaster(jaxrnn.elman(H), K, scaling="standard")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from support import assert_close, generator, tolerance
 
-from jaxrnn.models.heads import HEADS
+from jaxrnn.models._forecaster.heads import HEADS
 
 LEVELS = (0.1, 0.4, 0.5, 0.9)
 LOCATION, SIZE = 30.0, 7.0
@@ -18,7 +18,7 @@ Q = np.array([0.001, 0.05, 0.3, 0.5, 0.501, 0.8, 0.999])
 
 def made(name, key, shape=(4, 3)):
     """A head's distribution from raw numbers, and those numbers."""
-    raw = 2 * generator(key).standard_normal((*shape, HEADS[name].size(LEVELS)))
+    raw = 2 * generator(key).standard_normal((*shape, HEADS[name].parameter_count(LEVELS)))
     return HEADS[name].of(jnp.asarray(raw), LOCATION, SIZE, LEVELS), raw
 
 
@@ -163,7 +163,7 @@ def test_a_point_is_only_a_point():
 @pytest.mark.parametrize("name", HEADS)
 def test_losses_have_finite_gradients_far_out(name):
     """In float32, from raw numbers no training should reach, and at a value far from them."""
-    A = HEADS[name].size(LEVELS)
+    A = HEADS[name].parameter_count(LEVELS)
 
     raw, y = np.meshgrid([-200.0, 0.0, 200.0], [0.0, 5.0, 1000.0])
     raw = jnp.asarray(np.broadcast_to(raw[..., None], (*raw.shape, A)), "float32")

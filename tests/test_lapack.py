@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxrnn
-from jaxrnn.lapack import one_by_one
+from jaxrnn._core.lapack import one_by_one
 
 # What jaxlib hands to LAPACK by way of its threads.
 DECOMPOSITIONS = {"geqrf", "householder_product", "orgqr", "qr", "lu", "svd", "eig", "eigh", "cholesky"}
@@ -53,7 +53,7 @@ def test_no_batch_is_decomposed(program):
 
 
 def test_fixed_points_are_solved_for_one_by_one():
-    from jaxrnn.diagnostics.fixed_points import _descend
+    from jaxrnn.diagnostics._fixed_points import _descend
 
     cell = jaxrnn.gru(H)
     params = cell.init(jax.random.key(0), 2)

@@ -9,7 +9,7 @@ import pytest
 from support import assert_close, problem, tolerance, weighed
 
 import jaxrnn
-from jaxrnn.engines import pieces
+from jaxrnn._core import loops as pieces
 
 T = 197  # a prime: pieces of it leave a rest
 

@@ -14,7 +14,7 @@ from support import assert_close
 from wrong import refuses
 
 import jaxrnn
-from jaxrnn.regularizers import activation_regularization, embedding_dropout, temporal_activation_regularization
+from jaxrnn.train.regularizers import activation_regularization, embedding_dropout, temporal_activation_regularization
 
 T, B, H, V, E = 7, 3, 4, 50, 6
 ALARM = 1e-6  # a false alarm once in a million draws
@@ -131,7 +131,7 @@ def test_one_step_has_no_pair(ys):
 
 def test_more_numbers_than_an_int32_holds():
     """2^20 steps of 4096 units, shown by their shapes alone to the part that counts: the count is not 0."""
-    from jaxrnn.regularizers import _mean_square
+    from jaxrnn.train.regularizers import _mean_square
 
     counted = jnp.ones(2**20, bool)
     mean = jax.make_jaxpr(_mean_square)(jax.ShapeDtypeStruct((2**20, 4096), jnp.float32), counted)

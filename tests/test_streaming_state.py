@@ -130,7 +130,7 @@ def test_nothing_is_compiled_while_serving(gru, rng):
 
 def by_orbax(stream, state, folder):
     pytest.importorskip("orbax.checkpoint", reason="orbax is not installed")
-    from jaxrnn.checkpoint import Checkpoints
+    from jaxrnn.train import Checkpoints
 
     checkpoints = Checkpoints(folder)
     checkpoints.save(0, state)

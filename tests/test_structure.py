@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import pkgutil
 import re
@@ -19,16 +20,12 @@ PACKAGE = ROOT / "jaxrnn"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn."))
 
-# From low to high: a module imports from those before it, and from itself.
-# fmt: off
-FLOORS = [
-    "optional", "lapack", "rules", "record", "checks", "taps", "cell", "initializers", "regularizers", "constraints",
-    "loss_scale", "cells", "wrappers", "engines", "unroll", "burn_in", "streaming", "explain", "diagnostics", "decode",
-    "models", "interop", "data", "ragged", "config", "checkpoint", "train", "face", "linen", "nnx",
-]
-# fmt: on
-FLOOR = {name: height for height, name in enumerate(FLOORS)}
-HIGHEST = FLOOR | {"interop": FLOOR["cells"] + 1}  # weights in and out know cells, not how they are run
+# The rooms from low to high: a file imports from rooms below its own, by what their __init__ offers, and from its own.
+ROOMS = (
+    "_core", "initializers", "cells", "wrappers", "engines", "run", "data", "train", "diagnostics", "decode", "models",
+    "interop", "_flax_face", "linen", "nnx",
+)  # fmt: skip
+FLOOR = {name: height for height, name in enumerate(ROOMS)}
 HEAVY = ["rich", "tyro", "orbax", "matplotlib", "torch", "keras", "haiku", "equinox", "flax", "tensorflow", "onnx"]
 
 
@@ -37,7 +34,7 @@ def named(path: Path) -> str:
 
 
 def imported(path: Path):
-    """Every part of jaxrnn that a file imports, also inside functions: (line, its top name; "" for jaxrnn itself)."""
+    """Every part of jaxrnn that a file imports, also inside functions, as (line, its names after jaxrnn)."""
     inside = path.relative_to(PACKAGE).parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -45,32 +42,32 @@ def imported(path: Path):
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(["jaxrnn", *inside[: len(inside) - node.level]]) if node.level else ""
             module = ".".join(part for part in (base, node.module) if part)
-            modules = [f"{module}.{alias.name}" for alias in node.names] if module == "jaxrnn" else [module]
+            modules = [f"{module}.{alias.name}" for alias in node.names]
         else:
             continue
         for module in modules:
             top, *rest = module.split(".")
             if top == "jaxrnn":
-                yield node.lineno, rest[0] if rest else ""
+                yield node.lineno, rest
 
 
 def floor_faults(path: Path) -> list[str]:
     """What a file of the package imports and may not."""
     here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     faults = []
-    for line, there in imported(path):
-        where = f"{named(path)}:{line} imports"
+    for line, (there, *inner) in ((line, names or [""]) for line, names in imported(path)):
+        where = f"{named(path)}:{line} imports jaxrnn.{'.'.join([there, *inner])}"
         if there not in FLOOR:
-            faults.append(
-                f"{where} jaxrnn.{there}: not a module of FLOORS; import a name from the module that defines it"
-            )
-        elif there != here and FLOOR[there] >= HIGHEST[here]:
-            faults.append(f"{where} jaxrnn.{there}, which is not below jaxrnn.{here}")
+            faults.append(f"{where}: not in a room of ROOMS")
+        elif there != here and FLOOR[there] >= FLOOR[here]:
+            faults.append(f"{where}, which is not below jaxrnn.{here}")
+        elif there not in (here, "_core") and any(name.startswith("_") for name in inner):
+            faults.append(f"{where}, which is private to its room")
     return faults
 
 
-def test_every_module_has_a_floor():
-    assert {name.split(".")[1] for name in MODULES} <= set(FLOOR), "add the new module to FLOORS"
+def test_every_module_is_in_a_room():
+    assert {name.split(".")[1] for name in MODULES} == set(ROOMS)
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path != PACKAGE / "__init__.py"], ids=named)
@@ -78,20 +75,49 @@ def test_imports_only_from_below(path):
     assert floor_faults(path) == []
 
 
+def test_no_cycle_of_imports():
+    """Also within a room."""
+    files = {path.relative_to(ROOT).with_suffix("").parts: path for path in SOURCES}
+    graph = {}
+    for name, path in files.items():
+        targets = [("jaxrnn", *names) for _, names in imported(path)]
+        graph[name] = {next((t[:n] for n in range(len(t), 1, -1) if t[:n] in files), t[:1]) for t in targets} - {name}
+    tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_no_module_shares_a_public_name():
+    """`jaxrnn.streaming` is the function, and no module beside it: what is named so can be found by that name."""
+    modules = {name.rpartition(".")[2] for name in MODULES if not any(p.startswith("_") for p in name.split(".")[1:])}
+    functions = {
+        public
+        for name in ["jaxrnn", *MODULES]
+        for public in getattr(importlib.import_module(name), "__all__", ())
+        if not isinstance(getattr(sys.modules[name], public), type(sys))
+    }
+    assert modules & functions == set()
+
+
+def test_jax_beyond_its_stable_interface_is_in_one_file():
+    words = re.compile(r"\bjax\.(core|extend|interpreters|_src|custom_vjp|custom_jvp)\b")
+    found = {named(path) for path in SOURCES if words.search(path.read_text(encoding="utf-8"))}
+    assert found == {"jaxrnn/_core/jax_internals.py"}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("wrappers.py", "import jaxrnn.unroll"),
-        ("wrappers.py", "import os, jaxrnn.train as train"),
-        ("wrappers.py", "from jaxrnn.unroll import unroll"),
-        ("wrappers.py", "from jaxrnn import cell, engines"),
-        ("wrappers.py", "from .unroll import unroll"),
-        ("wrappers.py", "from . import unroll"),
-        ("wrappers.py", "def late():\n    from jaxrnn.models import language_model"),
-        ("engines/scan.py", "from ..unroll import unroll"),
-        ("train.py", "import jaxrnn"),
-        ("train.py", "from jaxrnn import lstm"),
-        ("interop/torch.py", "from jaxrnn.wrappers import stack"),
+        ("wrappers/_a.py", "import jaxrnn.run"),
+        ("wrappers/_a.py", "import os, jaxrnn.train as train"),
+        ("wrappers/_a.py", "from jaxrnn.run import unroll"),
+        ("wrappers/_a.py", "from jaxrnn import cells, engines"),
+        ("wrappers/_a.py", "from ..run import unroll"),
+        ("wrappers/_a.py", "from .. import run"),
+        ("wrappers/_a.py", "from jaxrnn.cells._gru import gru"),
+        ("wrappers/_a.py", "def late():\n    from jaxrnn.models import language_model"),
+        ("engines/_scan.py", "from ..run import unroll"),
+        ("train/_loop.py", "import jaxrnn"),
+        ("train/_loop.py", "from jaxrnn import lstm"),
+        ("_core/cell.py", "from jaxrnn.cells import gru"),
     ],
 )
 def test_the_floors_are_watched(name, text, tmp_path, monkeypatch):
@@ -152,7 +178,7 @@ def test_a_cell_names_its_paper(name):
 
 def test_cells_are_listed_under_their_own_names():
     assert {name: cell.__name__ for name, cell in jaxrnn.CELLS.items()} == {name: name for name in jaxrnn.CELLS}
-    files = {path.stem for path in (PACKAGE / "cells").glob("*.py")} - {"__init__"}
+    files = {path.stem.removeprefix("_") for path in (PACKAGE / "cells").glob("*.py")} - {"_init__"}
     assert files == set(jaxrnn.CELLS), "one recurrence per file, each in CELLS"
 
 

@@ -10,7 +10,7 @@ import reference
 from support import assert_close, double, leaves_close, normal_like, tolerance
 
 import jaxrnn
-from jaxrnn.config import from_config, to_config
+from jaxrnn import from_config, to_config
 from jaxrnn.models import tagger
 
 T, B, D, H, C, V = 6, 4, 2, 4, 3, 4

@@ -1,16 +1,16 @@
 """One recurrence per file. `CELLS` names them all, once."""
 
-from jaxrnn.cells.cornn import CoRNNCarry, cornn
-from jaxrnn.cells.elman import ElmanCarry, elman
-from jaxrnn.cells.gated import GatedCarry, gated
-from jaxrnn.cells.gru import GRUCarry, gru
-from jaxrnn.cells.gru_reset_before import gru_reset_before
-from jaxrnn.cells.indrnn import IndRNNCarry, indrnn, indrnn_uniform
-from jaxrnn.cells.lem import LEMCarry, lem
-from jaxrnn.cells.lstm import LSTMCarry, lstm
-from jaxrnn.cells.mgu import MGUCarry, mgu
-from jaxrnn.cells.multiplicative_lstm import multiplicative_lstm
-from jaxrnn.cells.recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._cornn import CoRNNCarry, cornn
+from jaxrnn.cells._elman import ElmanCarry, elman
+from jaxrnn.cells._gated import GatedCarry, gated
+from jaxrnn.cells._gru import GRUCarry, gru
+from jaxrnn.cells._gru_reset_before import gru_reset_before
+from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
+from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._lstm import LSTMCarry, lstm
+from jaxrnn.cells._mgu import MGUCarry, mgu
+from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (

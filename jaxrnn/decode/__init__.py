@@ -1,7 +1,7 @@
 """Generation from any step `(params, carry, token) -> (carry, logits)`: greedy, sampled, or the best by beam search."""
 
-from jaxrnn.decode.beam_search import Hypotheses, beam
-from jaxrnn.decode.choosers import Chooser, greedy, sampling
-from jaxrnn.decode.generation import generate, stream
+from jaxrnn.decode._beam import Hypotheses, beam
+from jaxrnn.decode._choosers import Chooser, greedy, sampling
+from jaxrnn.decode._generation import generate, stream
 
 __all__ = ["Chooser", "Hypotheses", "beam", "generate", "greedy", "sampling", "stream"]

@@ -4,10 +4,10 @@ Each function gives arrays, and has a plot that makes a figure of them: it draws
 back the axes. matplotlib is loaded by the first plot.
 """
 
-from jaxrnn.diagnostics.fixed_points import FixedPoints, fixed_points, plot_fixed_points
-from jaxrnn.diagnostics.gates import gate_trace, plot_gate_trace
-from jaxrnn.diagnostics.gradients import gradient_norms, plot_gradient_norms
-from jaxrnn.diagnostics.jacobians import (
+from jaxrnn.diagnostics._fixed_points import FixedPoints, fixed_points, plot_fixed_points
+from jaxrnn.diagnostics._gates import gate_trace, plot_gate_trace
+from jaxrnn.diagnostics._gradients import gradient_norms, plot_gradient_norms
+from jaxrnn.diagnostics._jacobians import (
     Spectrum,
     jacobian_norms,
     jacobians,
@@ -16,8 +16,8 @@ from jaxrnn.diagnostics.jacobians import (
     plot_singular_values,
     spectrum,
 )
-from jaxrnn.diagnostics.lyapunov import LyapunovExponents, lyapunov_exponents, plot_lyapunov_exponents
-from jaxrnn.diagnostics.memory import MemoryCurve, memory_curve, plot_memory_curve
+from jaxrnn.diagnostics._lyapunov import LyapunovExponents, lyapunov_exponents, plot_lyapunov_exponents
+from jaxrnn.diagnostics._memory import MemoryCurve, memory_curve, plot_memory_curve
 
 __all__ = [
     "FixedPoints",

@@ -1,5 +1,6 @@
-"""Weights from elsewhere, in and out: one file per convention or framework, none of which is imported until asked."""
+"""Weights and models in and out: params from other programs' arrays, and a record as plain JSON."""
 
-from jaxrnn.interop.textbook import concatenated
+from jaxrnn.interop._config import from_config, to_config
+from jaxrnn.interop._textbook import concatenated
 
-__all__ = ["concatenated"]
+__all__ = ["concatenated", "from_config", "to_config"]

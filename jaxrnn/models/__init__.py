@@ -1,10 +1,10 @@
 """Models shaped like the task: small records of pure functions around a cell, one per file."""
 
-from jaxrnn.models.classifier import Classifier, classifier
-from jaxrnn.models.encoder_decoder import EncoderDecoder, encoder_decoder
-from jaxrnn.models.forecaster import Forecaster, forecaster
-from jaxrnn.models.language_model import LanguageModel, language_model
-from jaxrnn.models.tagger import Tagger, tagger
+from jaxrnn.models._classifier import Classifier, classifier
+from jaxrnn.models._encoder_decoder import EncoderDecoder, encoder_decoder
+from jaxrnn.models._forecaster.forecaster import Forecaster, forecaster
+from jaxrnn.models._language_model import LanguageModel, language_model
+from jaxrnn.models._tagger import Tagger, tagger
 
 __all__ = [
     "Classifier",

@@ -1,20 +1,19 @@
 """Cell -> Cell, one kind per file. What is pointwise keeps the three parts, so it costs nothing in any engine."""
 
-from jaxrnn.wrappers.bidirectional import bidirectional
-from jaxrnn.wrappers.clip import clip_carry, clip_gradient, cut_gradient
-from jaxrnn.wrappers.control import with_mask, with_reset
-from jaxrnn.wrappers.dropout import dropout, variational_dropout, weight_drop
-from jaxrnn.wrappers.emit_carry import emit_carry
-from jaxrnn.wrappers.joins import bottleneck, highway, projection, residual, time_distributed
-from jaxrnn.wrappers.layer_norm import layer_norm
-from jaxrnn.wrappers.learned_carry import learned_carry
-from jaxrnn.wrappers.members import select as select
-from jaxrnn.wrappers.precision import precision
-from jaxrnn.wrappers.recurrent_dropout import recurrent_dropout
-from jaxrnn.wrappers.stack import stack
-from jaxrnn.wrappers.transition import deep_transition, fast_slow
-from jaxrnn.wrappers.weight_norm import weight_norm
-from jaxrnn.wrappers.zoneout import zoneout
+from jaxrnn.wrappers._bidirectional import bidirectional
+from jaxrnn.wrappers._clip import clip_carry, clip_gradient, cut_gradient
+from jaxrnn.wrappers._control import with_mask, with_reset
+from jaxrnn.wrappers._dropout import dropout, variational_dropout, weight_drop
+from jaxrnn.wrappers._emit_carry import emit_carry
+from jaxrnn.wrappers._joins import bottleneck, highway, projection, residual, time_distributed
+from jaxrnn.wrappers._layer_norm import layer_norm
+from jaxrnn.wrappers._learned_carry import learned_carry
+from jaxrnn.wrappers._precision import precision
+from jaxrnn.wrappers._recurrent_dropout import recurrent_dropout
+from jaxrnn.wrappers._stack import stack
+from jaxrnn.wrappers._transition import deep_transition, fast_slow
+from jaxrnn.wrappers._weight_norm import weight_norm
+from jaxrnn.wrappers._zoneout import zoneout
 
 __all__ = [
     "bidirectional",

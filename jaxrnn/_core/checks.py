@@ -1,0 +1,295 @@
+"""Errors at trace time that name the argument, what was expected in the axis letters, what came, and the cure.
+
+Nothing here computes: shapes and types are read off, and values are looked at only where they are at hand (not traced).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn._core.jax_internals import is_traced
+
+
+def shape(array: Any) -> tuple[int, ...]:
+    """The shape of an array or of a number, as a plain tuple."""
+    return tuple(jnp.shape(array))
+
+
+def describe(tree: Any) -> str:
+    """A pytree in one line: its type, and the name, type and shape of each leaf (of the first twelve)."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    if tree is None or (len(leaves) == 1 and not leaves[0][0]):
+        return _leaf(tree)
+    inside = [f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves[:12]]
+    more = [f"and {len(leaves) - 12} more"] * (len(leaves) > 12)
+    return f"{type(tree).__name__}({', '.join(inside + more)})"
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _leaf(leaf: Any) -> str:
+    if hasattr(leaf, "dtype"):
+        return f"{leaf.dtype}{shape(leaf)}"
+    return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]
+
+
+def positive(value: Any, argument: str) -> int:
+    """`value` as an int of at least 1, or an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{argument}: expected an int of at least 1, got {value!r}")
+    return int(value)
+
+
+def floating(dtype: Any, argument: str) -> None:
+    """Refuse a dtype that is not of real floating point; None means 'as the parameters'."""
+    if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{argument}: expected a floating type such as 'float32' or 'bfloat16', got {dtype.name!r}")
+
+
+def init(key_: Any, input_size: Any) -> None:
+    """Refuse what is not a key, and an input size that is not a positive int."""
+    key(key_)
+    positive(input_size, "input_size")
+
+
+def key(key: Any) -> None:
+    """Refuse what is not one key."""
+    is_key = hasattr(key, "dtype") and (
+        (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0)
+        or (key.dtype == jnp.uint32 and key.ndim == 1)
+    )
+    if not is_key:
+        raise TypeError(f"key: expected one jax.random.key(seed), got {_leaf(key)}")
+
+
+def batch_shape(value: Any) -> tuple[int, ...]:
+    """`value` as a tuple of sizes."""
+    if isinstance(value, int | np.integer):
+        raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; write ({value},)")
+    if not hasattr(value, "__iter__"):
+        raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; one row without a batch axis is ()")
+    if any(not isinstance(n, int | np.integer) or n < 0 for n in value):
+        raise ValueError(f"batch_shape: expected a tuple of sizes, got {tuple(value)!r}")
+    return tuple(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _params_like(cell: Any, input_size: int) -> Any:
+    """The shapes of the params that `init` makes; None where it cannot be traced with this size."""
+    try:
+        return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
+    except Exception:  # a cell of the user's own may want sizes of another form: then its params go unchecked
+        return None
+
+
+def params(cell: Any, params: Any) -> None:
+    """Refuse parameters whose names or shapes are not those of the cell."""
+    if cell.input is None:
+        return
+    try:
+        features = jax.tree.leaves(cell.input(params))[0].shape
+    except Exception:  # params of something else altogether, in which the cell finds no input size
+        features = (1,)
+    expected = _params_like(cell, features[-1]) if features else None
+    if expected is None:
+        return
+    fits = jax.tree.structure(params) == jax.tree.structure(expected)
+    if fits and all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(params)):
+        fits = jax.tree.map(shape, params) == jax.tree.map(shape, expected)
+        letters = describe(expected)
+    else:
+        fits = False
+        names = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(expected)]
+        letters = f"with the arrays {', '.join(names)}"
+    if not fits:
+        raise ValueError(
+            f"params: expected those of {cell!r}, {letters}, got {describe(params)}; "
+            "make them with cell.init(key, input_size)"
+        )
+
+
+def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
+    """Refuse a carry that is not the cell's; return its leading axes."""
+    expected = jax.eval_shape(cell.start, params)
+    cure = "make one with cell.initial_carry(params, batch_shape)"
+    if jax.tree.structure(carry) != jax.tree.structure(expected):
+        if type(carry) is tuple and len(carry) == len(getattr(expected, "_fields", ())):
+            cure = f"write {type(expected).__name__}({', '.join(f'{name}=...' for name in expected._fields)})"
+        raise ValueError(
+            f"carry: expected what {cell!r} carries, {describe(expected)} after any batch axes, "
+            f"got {describe(carry)}; {cure}"
+        )
+    leading: tuple[int, ...] | None = None
+    for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True):
+        name, came, rank = f"carry{jax.tree_util.keystr(path)}", shape(leaf), len(like.shape)
+        if came[len(came) - rank :] != like.shape or len(came) < rank:
+            raise ValueError(f"{name}: expected [..., H] with H={like.shape[-1]}, got {came}; {cure}")
+        if leading is not None and came[: len(came) - rank] != leading:
+            raise ValueError(f"carry: expected the same leading axes in every field, got {describe(carry)}; {cure}")
+        leading = came[: len(came) - rank]
+        dtype = jnp.result_type(leaf)
+        if dtype != like.dtype:
+            raise TypeError(
+                f"{name}: expected {like.dtype}, the type that {cell!r} keeps it in with these params, got {dtype}; "
+                f"cast it, or {cure}"
+            )
+    return leading or ()
+
+
+def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[int, ...]:
+    """Refuse inputs whose features or types do not fit; return the leading axes."""
+    if cell.input is None:
+        leaves = jax.tree.leaves(xs)
+        return shape(leaves[0])[:-1] if leaves else ()
+    expected = cell.input(params)
+    if jax.tree.structure(xs) != jax.tree.structure(expected):
+        if hasattr(expected, "shape"):
+            wanted = f"one array {_axes(letters, expected)}"
+            cure = f"write jnp.asarray({name})" if isinstance(xs, list) else f"{cell!r} takes nothing beside it"
+        else:
+            wanted = f"the inputs of {cell!r}, {describe(expected)} after {letters.replace(', D]', ']')}"
+            cure = "pass them in that structure"
+        raise TypeError(f"{name}: expected {wanted}, got {describe(xs)}; {cure}")
+    leading: tuple[int, ...] | None = None
+    for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True):
+        here, came, rank = name + jax.tree_util.keystr(path), shape(leaf), len(like.shape)
+        if not hasattr(leaf, "dtype"):
+            raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
+        if came[len(came) - rank :] != like.shape or len(came) < rank:
+            raise ValueError(
+                f"{here}: expected {_axes(letters, like)}, got {came}; the last axis holds the input features, "
+                "as many as the input_size that the params were made with"
+            )
+        if jnp.issubdtype(like.dtype, jnp.inexact) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(
+                f"{here}: expected real floating-point features, got {leaf.dtype}; "
+                "symbols want jax.nn.one_hot or an embedding first, counts want .astype(float)"
+            )
+        if leading is not None and came[: len(came) - rank] != leading:
+            raise ValueError(f"{name}: expected the same leading axes in every leaf, got {describe(xs)}")
+        leading = came[: len(came) - rank]
+    return leading or ()
+
+
+def _axes(letters: str, like: Any) -> str:
+    return f"{letters} with D={like.shape[-1]}" if like.shape else letters.replace(", D]", "]")
+
+
+def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
+    """Refuse a step whose params, carry and input do not fit one another."""
+    params(cell, params_)
+    rows, batch = carry(cell, params_, carry_), inputs(cell, params_, x, "x", "[..., D]")
+    if cell.input is not None and rows != batch:
+        raise ValueError(
+            f"carry: expected leading axes {batch}, as x has, got {rows}; "
+            f"make it with cell.initial_carry(params, {batch})"
+        )
+
+
+def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: Any, reset: Any, engine: Any) -> Any:
+    """Refuse an unroll whose arguments do not fit one another; return T and the batch axes."""
+    if not hasattr(cell, "start"):
+        came = getattr(cell, "__name__", None) or describe(cell)
+        raise TypeError(
+            f"cell: expected a Cell, such as jaxrnn.gru(hidden_size), got {came}; "
+            "the order is (cell, params, carry, xs)"
+        )
+    if engine is not None and not callable(engine):
+        raise TypeError(
+            f"engine: expected a function (cell, params, carry, xs) -> (carry, ys), such as jaxrnn.engines.scan, "
+            f"got {engine!r}"
+        )
+    params(cell, params_)
+    leading = inputs(cell, params_, xs, "xs", "[T, ..., D]")
+    if not leading:
+        raise ValueError(f"xs: expected [T, ..., D], got {describe(xs)}: no time axis; one step is cell.step")
+    time, batch = leading[0], leading[1:]
+    if time == 0 or 0 in batch:
+        raise ValueError(f"xs: expected at least one step and one row, got T={time} and batch axes {batch}")
+    if carry_ is not None:
+        rows = carry(cell, params_, carry_)
+        if cell.input is None:
+            batch = rows
+        if rows != batch:
+            if rows == leading:
+                cure = "if xs is one step [..., D], call cell.step"
+            else:
+                cure = f"pass carry=None, or make it with cell.initial_carry(params, {batch})"
+            raise ValueError(f"carry: expected leading axes {batch}, as xs [T, ..., D] has after T, got {rows}; {cure}")
+    _flags(mask, "mask", time, batch, "False holds the carry")
+    _flags(reset, "reset", time, batch, "True restarts the carry")
+    if lengths is not None:
+        _lengths(lengths, mask, time, batch)
+    return time, batch
+
+
+def _flags(flags: Any, name: str, time: int, batch: tuple[int, ...], meaning: str) -> None:
+    if flags is None:
+        return
+    if getattr(flags, "dtype", None) != jnp.bool_:
+        raise TypeError(
+            f"{name}: expected [T, ...] of bool ({meaning}), got {describe(flags)}; write jnp.asarray({name}, bool)"
+        )
+    if shape(flags) != (time, *batch):
+        raise ValueError(
+            f"{name}: expected [T, ...] = {(time, *batch)}, the axes of xs before its features, got {shape(flags)}"
+        )
+
+
+def _lengths(lengths: Any, mask: Any, time: int, batch: tuple[int, ...]) -> None:
+    if type(lengths) is not int and not jnp.issubdtype(getattr(lengths, "dtype", bool), jnp.integer):
+        raise TypeError(
+            f"lengths: expected [...] of int, steps in each row, got {describe(lengths)}; "
+            "write jnp.asarray(lengths, int)"
+        )
+    if shape(lengths) != batch:
+        raise ValueError(
+            f"lengths: expected [...] = {batch}, the axes of xs between T and its features, got {shape(lengths)}; "
+            "xs is time first"
+        )
+    if is_traced(lengths):
+        return
+    steps = np.asarray(lengths)
+    wrong = (steps < 0) | (steps > time)
+    if wrong.any():
+        row = np.unravel_index(int(np.argmax(wrong)), steps.shape)
+        raise ValueError(f"lengths: expected 0 to T={time} steps, got {int(steps[row])}{_in_row(row)}")
+    if mask is None or is_traced(mask):
+        return
+    past = np.asarray(mask) & (np.arange(time).reshape(-1, *[1] * steps.ndim) >= steps)
+    if past.any():
+        at, *row = (int(i) for i in np.unravel_index(int(np.argmax(past)), past.shape))
+        raise ValueError(
+            f"mask: disagrees with lengths: True at step {at}{_in_row(row)}, which has {int(steps[tuple(row)])} "
+            "steps; a mask given with lengths may only take steps away"
+        )
+
+
+def _in_row(index: Any) -> str:
+    return f" in row {_row(index)}" if len(index) else ""
+
+
+def _row(index: Any) -> str:
+    index = tuple(int(i) for i in index)
+    return str(index[0]) if len(index) == 1 else str(index)
+
+
+def tokens(numbers: Any, size: int, name: str, like: Any = None, valid: Any = True) -> None:
+    """Refuse symbols that are not integers, and, where they can be looked at and are `valid`, those out of range."""
+    if not jnp.issubdtype(jnp.result_type(numbers), jnp.integer):
+        raise TypeError(f"{name}: expected [T, ...] of int, symbols numbered from 0, got {describe(numbers)}")
+    if like is not None and shape(numbers) != shape(like):
+        raise ValueError(f"{name}: expected [T, ...] = {shape(like)}, as tokens, got {shape(numbers)}")
+    if is_traced(numbers) or is_traced(valid):
+        return
+    wrong = ((np.asarray(numbers) < 0) | (np.asarray(numbers) >= size)) & np.asarray(valid)
+    if wrong.any():
+        at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise ValueError(f"{name}: expected numbers below V={size}, got {int(np.asarray(numbers)[at])} at {_row(at)}")

@@ -1,0 +1,147 @@
+"""How a wrapper reaches the cells in a composition, and what wrappers share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Stage
+from jaxrnn._core.taps import tapped
+
+
+class Held(NamedTuple):
+    """The state of the inner cell on its way, and what a wrapper keeps beside it."""
+
+    state: Any
+    kept: Any
+
+
+def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
+    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each cell that is no composition itself."""
+
+    def visit(run, turned, cell, params, carry, xs, key):
+        if cell.sequence is None:
+            return act(functools.partial(run, backwards=turned), cell, params, carry, xs, key)
+
+        def member(*args, backwards=False):
+            return visit(run, turned != backwards, *args)
+
+        return cell.sequence(member, params, carry, xs, key)
+
+    return lambda run, *args: visit(run, False, cell, *args)
+
+
+def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:
+    """The composition with `make` around each of its leaves; in parts where it has parts."""
+    base = make(dataclasses.replace(cell, sequence=None)) if cell.has_parts else cell
+    return dataclasses.replace(base, sequence=at_leaves(cell, lambda run, leaf, *args: run(make(leaf), *args)))
+
+
+def in_parts(cell: Cell, wrapper: str) -> None:
+    """Refuse what a wrapper cannot look into."""
+    if not cell.has_parts:
+        raise TypeError(
+            f"{wrapper}: expected a cell in three parts (drive, stages, output), to reach its state within a step, "
+            f"got {cell!r}, a plain step"
+        )
+
+
+def leaves_named(params: Any, names: tuple[str, ...], owner: Cell) -> dict[str, Any]:
+    """path -> leaf, of the leaves of params whose last name is one of `names`; refuses names of none."""
+    if not isinstance(names, tuple):
+        raise TypeError(f"names: expected a tuple of names, got {names!r}; write ({names!r},)")
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    last = [jax.tree_util.keystr(path[-1:], simple=True) for path, _ in leaves]
+    if not set(names) & set(last):
+        raise ValueError(
+            f"names: expected names of parameters of {owner!r}, which are {', '.join(sorted(set(last)))}, got {names!r}"
+        )
+    return {shown(path): leaf for (path, leaf), name in zip(leaves, last, strict=True) if name in names}
+
+
+def shown(path: Any) -> str:
+    """A path in a pytree, its names with points between."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
+    """Refuse outputs (or inputs) that are not one array, as those of emit_carry."""
+    if not hasattr(value, "shape"):
+        outer = "with_reset or with_mask" if name == "x" else "emit_carry"
+        raise TypeError(
+            f"{wrapper}: expected {name} of {cell!r} as one array, got {checks.describe(value)}; put what makes more "
+            f"of it, such as {outer}, on the outside"
+        )
+
+
+def within(f: Callable[..., Any] | None) -> Any:
+    """`f(params, ...)` of the inner cell where params are {"cell": ..., and others of the wrapper's}."""
+    return None if f is None else lambda params, *args: f(params["cell"], *args)
+
+
+def around(
+    cell: Cell,
+    begin: Callable[[Any, Carry, Any], tuple[Any, Any]],
+    end: Callable[[Any, Any, Any, Any], Carry],
+    *,
+    taps: Callable[[Any, int, bool], dict[str, Callable]] | None = None,
+    shared_over_time: bool = False,
+) -> Cell:
+    """The cell in parts on (x, extra), with a stage before its own and one after them.
+
+    begin(params, carry, extra) -> (state, kept): what the stages of the cell get, and what is kept beside it.
+    end(params, state, kept, extra) -> carry: after them. taps(kept, k, in_recur) -> functions for the values that stage
+    k taps, in its `recur` or in its `update`. shared_over_time: `extra` is the same for all steps, and comes with the
+    params, {"cell": ..., "extra": ...}, instead of with x.
+    """
+    drive = cell.drive
+    assert drive is not None
+
+    def params_(f):
+        return within(f) if shared_over_time else f
+
+    def inner_u(u):
+        return u if shared_over_time else u[0]
+
+    def first(params, s, u, v):
+        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        return Held(*begin(inner, s, extra))
+
+    def last(params, s, u, v):
+        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        return end(inner, s.state, s.kept, extra)
+
+    def held(k, stage):
+        def recur(params, s):
+            with tapped(taps(s.kept, k, True) if taps else {}):
+                return stage.recur(params, s.state)
+
+        def update(params, s, u, v):
+            with tapped(taps(s.kept, k, False) if taps else {}):
+                return Held(stage.update(params, s.state, inner_u(u), v), s.kept)
+
+        return Stage(None if stage.recur is None else params_(recur), params_(update), stage.recurrent)
+
+    return Cell(
+        cell.init,
+        params_(cell.start),
+        None,  # not checked: the wrapper says what extra is, if it has a fixed shape
+        params_(drive) if shared_over_time else lambda params, x: (drive(params, x[0]), x[1]),
+        (Stage(None, first), *itertools.starmap(held, enumerate(cell.stages)), Stage(None, last)),
+        params_(cell.output),
+        gates=cell.gates,
+    )
+
+
+def with_extra(cell: Cell, extra: Any) -> Any:
+    """The `input` of a wrapper that takes (x, extra)."""
+    if cell.input is None:
+        return None
+    inner = cell.input
+    return lambda params: (inner(params), extra)

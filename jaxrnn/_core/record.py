@@ -1,0 +1,169 @@
+"""Records: frozen bundles of pure functions that know, print and compare by the call that made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Origin(NamedTuple):
+    """The call that made a record: the factory and every option, defaults filled in."""
+
+    factory: Callable
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    """A frozen bundle of pure functions.
+
+    Made by a `factory`, it is equal to (and hashes like) any other made by the same call, so it may be a
+    static argument of `jit`; it prints as that call; `name` and `options` read the call back; it can be pickled.
+    Made by hand, it is equal only to itself.
+    """
+
+    # Not an argument, so that `dataclasses.replace` drops it: what was altered is no longer what the call made.
+    origin: Origin | None = dataclasses.field(init=False, default=None)
+
+    def __init_subclass__(cls):
+        # A pytree without leaves: a record may be an argument of `jit` or `vmap`, or stand in a state, as it is.
+        jax.tree_util.register_static(cls)
+
+    @property
+    def name(self) -> str:
+        """The name of the factory, or of the class for a record made by hand."""
+        return self.origin.factory.__name__ if self.origin else type(self).__name__
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option of the call that made this record, defaults included."""
+        return dict(self.origin.options) if self.origin else {}
+
+    def __eq__(self, other: object) -> bool:
+        if self.origin is None or not isinstance(other, Record):
+            return self is other
+        # With types, for 1 == 1.0 == True and yet they make different programs.
+        return other.origin is not None and _typed(self.origin) == _typed(other.origin)
+
+    def __hash__(self) -> int:
+        return object.__hash__(self) if self.origin is None else hash(self.origin)
+
+    def __repr__(self) -> str:
+        if self.origin is None:
+            return f"<{self.name} made by hand>"
+        args, kwargs = arguments(*self.origin, skip_defaults=True)
+        shown = [_show(a) for a in args] + [f"{k}={_show(v)}" for k, v in kwargs.items()]
+        return f"{self.name}({', '.join(shown)})"
+
+    def __reduce__(self):
+        if self.origin is None:
+            return super().__reduce__()
+        args, kwargs = arguments(*self.origin)
+        return functools.partial(self.origin.factory, **kwargs), tuple(args)
+
+
+Made = TypeVar("Made", bound=Callable[..., Record])
+
+
+def factory(make: Made) -> Made:
+    """Decorate a function that returns a record, so that the record remembers the call.
+
+    Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
+    become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
+    Python's, and an int is a float where the default is one. Names that end in `_init` must be callable,
+    and what is annotated as a `Cell` must be one.
+    Raises TypeError, with the factory's name, for arguments that do not fit.
+    """
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def call(*args, **kwargs):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            if parameter.annotation == "Cell" and parameter.kind is not parameter.VAR_POSITIONAL:
+                _cell(name, value)
+            bound.arguments[name] = _normal(name, value, parameter.default)
+        record = dataclasses.replace(make(*bound.args, **bound.kwargs))  # a new one: its maker may hold it too
+        options = tuple(bound.arguments.items())
+        try:
+            hash(options)
+        except TypeError as error:
+            raise TypeError(
+                f"{make.__name__}: every option must be hashable, so that the record can be compared ({error}). "
+                "Arrays belong in params."
+            ) from None
+        object.__setattr__(record, "origin", Origin(call, options))
+        return record
+
+    call.is_factory = True  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def _cell(name: str, value: Any) -> None:
+    """Refuse what is not a Cell, which is made of this and so not known here."""
+    if not hasattr(value, "initial_carry"):
+        cure = f"; write {value.__name__}(...)" if hasattr(value, "is_factory") else ""
+        raise TypeError(f"{name}: expected a cell such as jaxrnn.lstm(256), got {_show(value)}{cure}")
+
+
+def _normal(name: str, value: Any, default: Any = None) -> Any:
+    if name.endswith("dtype") and value is not None:
+        try:
+            return jnp.dtype(value)
+        except TypeError:
+            raise TypeError(f"{name}: expected a type such as 'float32' or 'bfloat16', got {value!r}") from None
+    if name.endswith("_init") and (not callable(value) or hasattr(value, "is_factory")):
+        cure = f"write {value.__name__}()" if callable(value) else "such as jaxrnn.initializers.orthogonal()"
+        raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return tuple(_normal(name, v) for v in value)
+    if callable(value) and not isinstance(value, Record | type):
+        known = getattr(value, "__name__", "")
+        if any(getattr(module, known, None) is value for module in (jax.nn, jnp)):
+            return known
+    return value
+
+
+def _typed(value: Any) -> Any:
+    """A value that equals another only where their types, and those of all that is in them, are equal too."""
+    return tuple(map(_typed, value)) if isinstance(value, tuple) else (type(value), value)
+
+
+def arguments(make: Callable, options: Any, *, skip_defaults: bool = False) -> tuple[list, dict]:
+    """Positional and keyword arguments with which `make` repeats a call, from its options by name."""
+    args, kwargs, options = [], {}, dict(options)
+    by_name = False  # what follows a skipped default must be named
+    for name, parameter in inspect.signature(make).parameters.items():
+        if name not in options or (skip_defaults and options[name] == _normal(name, parameter.default)):
+            by_name = True
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            args.extend(options[name])
+        elif by_name or parameter.kind is parameter.KEYWORD_ONLY:
+            kwargs[name] = options[name]
+        else:
+            args.append(options[name])
+    return args, kwargs
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, np.dtype):
+        return repr(value.name)
+    if callable(value) and not isinstance(value, Record):
+        return getattr(value, "__name__", repr(value))
+    return repr(value)

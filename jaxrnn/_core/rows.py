@@ -1,0 +1,40 @@
+"""Rows of a batch: which steps are a row's own, its last one, and a choice between two trees row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def inside(lengths: jax.Array, time: int) -> jax.Array:
+    """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
+    lengths = jnp.clip(jnp.asarray(lengths), 0, time).astype(jnp.int32)  # first clipped: an int64 may not fit
+    return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths
+
+
+def select(condition: jax.Array, yes: Any, no: Any) -> Any:
+    """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast.
+
+    A selection, not a product with 0 and 1: a NaN that is not chosen does not pass, forwards or backwards.
+    """
+
+    def one(a, b):
+        a, b = jnp.asarray(a), jnp.asarray(b)
+        where = jnp.expand_dims(condition, range(condition.ndim, max(a.ndim, b.ndim)))
+        return jnp.where(where, a, b)
+
+    return jax.tree.map(one, yes, no)
+
+
+def last_step(tree: Any, lengths: Any) -> Any:
+    """Leaves [T, ..., X] -> [..., X] at the last step of each row."""
+    if lengths is None:
+        return jax.tree.map(lambda a: a[-1], tree)
+
+    def last(a):
+        at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1
+        return jnp.take_along_axis(a, at.reshape(1, *at.shape, *[1] * (a.ndim - 1 - at.ndim)), 0)[0]
+
+    return jax.tree.map(last, tree)

@@ -1,0 +1,85 @@
+"""The independently recurrent neural network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Cell, Stage, affine_drive, features
+from jaxrnn._core.numerics import compute_dtype, like, nonlinearity, wide
+from jaxrnn._core.record import factory
+from jaxrnn._core.taps import tap
+
+
+class IndRNNCarry(NamedTuple):
+    """The state of an IndRNN."""
+
+    h: jax.Array  # [..., H]
+
+
+@factory
+def indrnn_uniform(low: float = 0.0, high: float = 1.0) -> initializers.Initializer:
+    """Uniform in [low, high]: what an IndRNN's recurrent weights start from. Raises ValueError for low above high.
+
+    With relu, for sequences of T steps, its authors take [0, 2^(1/T)], so that a unit's gradient over all of T grows at
+    most twofold; and [2^(-1/T), 2^(1/T)] in the last layer, where only its last y is read.
+    """
+    if not low <= high:
+        raise ValueError(f"low, high: expected low at most as large as high, got {low!r}, {high!r}")
+    return initializers.Initializer(lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, low, high))
+
+
+@factory
+def indrnn(
+    hidden_size: int,
+    *,
+    activation: str | Callable = "relu",
+    kernel_init: Callable = initializers.glorot_uniform(),
+    recurrent_init: Callable = indrnn_uniform(),
+    bias_init: Callable = initializers.zeros(),
+    dtype: Any = None,
+    param_dtype: Any = "float32",
+) -> Cell:
+    """IndRNN, whose units see only themselves: x [..., D], h [..., H] -> h', y [..., H].
+
+        h' = relu(x W + u h + b),    y = h'
+
+    Parameters: kernel [D, H], recurrent_weight u [H], bias [H]. There is no product in the loop at all: its one stage
+    has no `recur`, and u h, which is pointwise, stands in `update`. Units meet in the kernel of the next layer, so
+    stack at least two.
+
+    `recurrent_init` draws u, as a matrix [1, H]; by default uniform in [0, 1], for T steps known ahead
+    `indrnn_uniform(0.0, 2 ** (1 / T))`. The paper also keeps |u| below 2^(1/T) while it trains: clip
+    recurrent_weight after each update of long sequences.
+    For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
+    Li, Li, Cook, Zhu and Gao 2018, arXiv 1803.04831.
+    """
+    H = checks.positive(hidden_size, "hidden_size")
+    act = nonlinearity(activation, "activation")
+    checks.floating(dtype, "dtype")
+    checks.floating(param_dtype, "param_dtype")
+
+    def init(key, input_size):
+        checks.init(key, input_size)
+        k1, k2, k3 = jax.random.split(key, 3)
+        return {
+            "kernel": kernel_init(k1, (input_size, H), param_dtype),
+            # A matrix to the initializer, because some, such as orthogonal, know nothing else.
+            "recurrent_weight": recurrent_init(k2, (1, H), param_dtype)[0],
+            "bias": bias_init(k3, (H,), param_dtype),
+        }
+
+    def start(params):
+        return IndRNNCarry(jnp.zeros(H, compute_dtype(dtype, params)))
+
+    def update(params, s, u, v):
+        sums = wide(compute_dtype(dtype, params))  # no v here to have the type
+        z = u.astype(sums) + params["recurrent_weight"].astype(sums) * tap("operand", s.h).astype(sums)
+        return like(IndRNNCarry(tap("h", act(z))), s)
+
+    return Cell(init, start, features, affine_drive(dtype), (Stage(None, update),), gates="h")

@@ -1,0 +1,107 @@
+"""What the gates do at every step."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params, advance
+from jaxrnn._core.record import factory
+from jaxrnn._core.taps import tapped
+from jaxrnn.diagnostics import _figure as figure
+from jaxrnn.diagnostics._inside import by_name, labelled, watched
+from jaxrnn.run import unroll
+
+
+def gate_trace(cell: Cell, params: Params, carry: Carry | None, xs: Inputs, **options: Any) -> dict[str, Any]:
+    """The value of every gate at every step, by its letter: of an LSTM {"i": [T, ..., H], "f": ..., ...}.
+
+    The letters are those of `cell.gates`, their values those of the formulas in the cell's docstring: of a GRU r, z, n.
+    A letter that a step has several times, as in a recurrent highway network, gives "t_0", "t_1", ... A composition
+    gives {"layer_0": {...}, ...}, by the names of its carry. options: those of `unroll`; where a row has no step, 0.
+
+    It is another run, by a plain loop; a run that is not looked at pays nothing. A cell of one's own marks its gates by
+    `jaxrnn.taps.tap("f", value)`. Raises ValueError where no gate is marked.
+    """
+    found: dict[str, Any] = {}
+
+    def act(run, name, member, params, its, xs, key):
+        its, (ys, seen) = run(traced(member), params, its, xs, key)
+        ordered = sorted(seen, key=lambda k: (member.gates.find(k[0]), k))  # a compiled loop gives them by the alphabet
+        found.update({name: {k: seen[k] for k in ordered}} if seen else {})
+        return its, ys
+
+    _, batch = checks.unroll(cell, params, carry, xs, None, None, None, None)
+    carry = cell.initial_carry(params, batch) if carry is None else carry
+    unroll(watched(cell, act), params, carry, xs, **options)
+    if not found:
+        raise ValueError(f"gate_trace: {cell!r} marks no gate; write jaxrnn.taps.tap('f', value) in its update")
+    return by_name(found)
+
+
+@factory
+def traced(cell: Cell) -> Cell:
+    """The cell as a plain step whose y is (y, {letter: value})."""
+
+    def step(params, carry, x):
+        found: dict[str, list] = {}
+
+        def seen(letter):
+            return lambda value: found.setdefault(letter, []).append(value) or value
+
+        with tapped({letter: seen(letter) for letter in string.ascii_letters}):
+            if cell.plain_step is not None:
+                carry, y = cell.plain_step(params, carry, x)
+            else:
+                assert cell.drive is not None
+                carry = advance(cell.stages, params, carry, cell.drive(params, x))
+                y = cell.output(params, carry)
+        once = {k: v[0] for k, v in found.items() if len(v) == 1}
+        often = {f"{k}_{i}": a for k, v in found.items() if len(v) > 1 for i, a in enumerate(v)}
+        return carry, (y, once | often)
+
+    return Cell(cell.init, cell.start, cell.input, plain_step=step, gates=cell.gates)
+
+
+def plot_gate_trace(
+    trace: dict[str, Any], *, row: Any = 0, inputs: Sequence[str] | None = None, ax: Sequence[Any] | None = None
+) -> Any:
+    """A picture for each gate, steps to the right and units upwards: trace of `gate_trace` -> the axes, one a gate.
+
+    Units stand in order of the first gate's mean, so that what remembers and what forgets are apart.
+    row: which row of the batch. inputs: what was read at each step, T words to write below. ax: one for each gate.
+    """
+    gates = {label: np.asarray(values, np.float64) for label, values in labelled(trace).items()}
+    gates = {label: a if a.ndim == 2 else a[:, row] for label, a in gates.items()}
+    if ax is None:
+        size = (7.2, 0.7 + 1.35 * len(gates))
+        options: dict[str, Any] = dict(figsize=size, sharex=True, squeeze=False, layout="constrained")
+        ax = figure.pyplot().subplots(len(gates), **options)[1][:, 0]
+    orders: dict[int, np.ndarray] = {}
+    assert ax is not None
+    for axis, (label, values) in zip(ax, gates.items(), strict=True):
+        order = orders.setdefault(values.shape[1], np.argsort(values.mean(0), kind="stable"))
+        signed, reach = values.min() < 0, max(1.0, float(np.abs(values).max()))
+        image = axis.imshow(
+            values.T[order],
+            aspect="auto",
+            origin="lower",
+            interpolation="nearest",
+            cmap="RdBu_r" if signed else "viridis",
+            vmin=-reach if signed else 0,
+            vmax=reach,
+        )
+        axis.figure.colorbar(image, ax=axis, pad=0.01).locator = figure.ticker().MaxNLocator(4)
+        axis.set_ylabel(f"gate {label}\nunit, sorted")
+        axis.yaxis.set_major_locator(figure.ticker().MaxNLocator(4, integer=True))
+        axis.spines[:].set_visible(False)
+    ax[0].set_title("What each gate does at each step", loc="left", fontsize="medium", fontweight="bold")
+    ax[-1].set_xlabel("t (steps)")
+    if inputs is not None:
+        ax[-1].set_xticks(range(len(inputs)), list(inputs))
+        ax[-1].set_xlabel("what was read")
+    return ax

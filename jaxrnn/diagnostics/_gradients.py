@@ -1,0 +1,129 @@
+"""How far back a loss reaches: its gradient with respect to the carry after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.composition import around
+from jaxrnn._core.record import factory
+from jaxrnn.diagnostics import _figure as figure
+from jaxrnn.diagnostics._inside import by_name, watched
+from jaxrnn.run import unroll
+
+
+def gradient_norms(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    loss: Callable[[Carry, Any], jax.Array],
+    **options: Any,
+) -> dict[str, Any]:
+    """The norm of d loss / d carry_t for every t: {"h": [T, ...], ..., "carry": [T, ...]}, of one row at one step each.
+
+    loss(carry, ys) -> a number, of what `unroll` gives. The derivative is the total one: by y_t and by all later steps.
+    There is a norm for each field of the carry and one for all of it, "carry". A composition gives {"layer_0": {...},
+    ...}, by the names of its carry. A loss that is a mean over B rows gives each row's norm over B. options: those of
+    `unroll`; at a step that a row does not have the norm is 0.
+
+    All steps in one backward pass: a perturbation of 0 is added to each carry_t, and the loss differentiated for those.
+    Of a cell that is a plain step, y_t is made beside carry_t, not of it: a part of y counts if it is, as an array,
+    a field of the carry that the step returns.
+    """
+    time, batch = _rows(cell, params, carry, xs, options)
+    carry = cell.initial_carry(params, batch) if carry is None else carry
+
+    def run(perturbations, params, carry, xs):
+        def act(run, name, member, params, its, xs, key):
+            e = perturbations.setdefault(name, jax.tree.map(lambda a: jnp.zeros((time, *a.shape), _real(a)), its))
+            return run(perturbed(member), params, its, (xs, e), key)
+
+        return loss(*unroll(watched(cell, act), params, carry, xs, **options))
+
+    def zeros(*args):
+        found: dict[str, Any] = {}
+        run(found, *args)
+        return found
+
+    shapes = jax.eval_shape(zeros, params, carry, xs)
+    nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    gradients = jax.grad(run)(nothing, params, carry, xs)
+    return by_name({name: _norms(g, 1 + len(batch)) for name, g in gradients.items()})
+
+
+@factory
+def perturbed(cell: Cell) -> Cell:
+    """The cell on (x, e): e is added to the carry after the step, and y made of the sum."""
+    if cell.plain_step is None:
+        return around(cell, lambda params, s, e: (s, ()), lambda params, s, kept, e: _sum(s, e))
+    plain_step = cell.plain_step
+
+    def step(params, carry, x):
+        x, e = x
+        carry, y = plain_step(params, carry, x)
+        new = _sum(carry, e)
+        same = dict(zip(map(id, jax.tree.leaves(carry)), jax.tree.leaves(new), strict=True))
+        return new, jax.tree.map(lambda a: same.get(id(a), a), y)
+
+    return Cell(cell.init, cell.start, plain_step=step, gates=cell.gates)
+
+
+def plot_gradient_norms(norms: dict[str, Any], *, distance: bool = False, ax: Any = None) -> Any:
+    """A line for each array [T, ...] of a dict, on a logarithmic scale; over rows the median, and a band of 10 to 90%.
+
+    norms: of `gradient_norms` (of a composition: the whole carry of each member), or what is to be compared, {"LSTM":
+        norms["carry"], "tanh": ...}.
+    distance: against the steps from t to the last, in place of t.
+    """
+    ax = figure.axes(ax)
+    for i, (label, values) in enumerate(_lines(norms).items()):
+        steps = np.arange(len(values))
+        figure.line(ax, steps[::-1] if distance else steps, values, label, figure.colour(i), above=0, linewidth=1.8)
+    ax.set_yscale("log")
+    x = "distance to the last step, T - 1 - t (steps)" if distance else "t (steps)"
+    return figure.finish(ax, x=x, y="norm of d loss / d carry at t", title="How far the gradient reaches", legend=True)
+
+
+def _lines(norms):
+    """What is drawn of the norms: no line twice, and few."""
+    members = {name: inner["carry"] if isinstance(inner, dict) else inner for name, inner in norms.items()}
+    one_field = len(members) == 2 and "carry" in members
+    return {name: a for name, a in members.items() if not (one_field and name == "carry")}
+
+
+def _rows(cell, params, carry, xs, options):
+    given = (options.get(name) for name in ("lengths", "mask", "reset", "engine"))
+    return checks.unroll(cell, params, carry, xs, *given)
+
+
+def _real(a):
+    return a.dtype if jnp.issubdtype(a.dtype, jnp.inexact) else jnp.float32
+
+
+def _sum(carry, e):
+    """carry + e; whole numbers, which have no gradient, stay as they are."""
+    return jax.tree.map(lambda a, e: a + e if jnp.issubdtype(a.dtype, jnp.inexact) else a, carry, e)
+
+
+def _norms(gradient, rows):
+    """Per field and of all, over the axes after the rows'."""
+    fields = {
+        jax.tree_util.keystr(path, simple=True, separator="."): _norm(g.reshape(*g.shape[:rows], -1))
+        for path, g in jax.tree_util.tree_leaves_with_path(gradient)
+    }
+    return {k: v for k, v in fields.items() if k} | {"carry": _norm(jnp.stack(list(fields.values()), -1))}
+
+
+def _norm(a):
+    """Over the last axis; of numbers so small, or so large, that float32 does not hold their squares too."""
+    a = jnp.abs(a.astype(jnp.promote_types(a.dtype, jnp.float32)))
+    largest = a.max(-1, keepdims=True, initial=0)
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    return scale[..., 0] * jnp.sqrt(jnp.square(a / scale).sum(-1))

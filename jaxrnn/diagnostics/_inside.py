@@ -1,0 +1,76 @@
+"""How the diagnostics reach the cells in a composition, and a step as a function of one vector."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.flatten_util import ravel_pytree
+
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.composition import at_leaves
+
+
+def watched(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Cell:
+    """The cell, whose every member that is no composition is run by `act(run, name, member, params, carry, xs, key)`.
+
+    name: where the member's carry stands in the whole, "layer_0" or "layer_0.forward"; of a single cell "".
+    """
+
+    def sequence(run, params, carry, xs, key):
+        unnamed = itertools.count()
+
+        def named(run, member, params, its, xs, key):
+            name = _place(carry, its)
+            if name is None:  # its carry was made anew by a wrapper
+                whole = jax.tree.structure(its) == jax.tree.structure(carry)
+                name = "" if whole else f"member_{next(unnamed)}"
+            return act(run, name, member, params, its, xs, key)
+
+        return at_leaves(cell, named)(run, params, carry, xs, key)
+
+    return dataclasses.replace(cell, sequence=sequence)
+
+
+def _place(carry, part):
+    """The keys that lead to a part of a carry, with dots between; None if it is not there."""
+    if part is carry:
+        return ""
+    for key, value in carry.items() if isinstance(carry, dict) else ():
+        place = _place(value, part)
+        if place is not None:
+            return f"{key}.{place}" if place else str(key)
+    return None
+
+
+def by_name(found: dict[str, Any]) -> Any:
+    """What was found in each member; in a single cell, what was found."""
+    return found[""] if set(found) == {""} else found
+
+
+def labelled(tree: Any, name: str = "") -> dict[str, Any]:
+    """The arrays of nested dicts, by their keys with blanks between."""
+    if not isinstance(tree, dict):
+        return {name: tree}
+    return {k: v for key, inner in tree.items() for k, v in labelled(inner, f"{name} {key}".strip()).items()}
+
+
+def flat(carry: Carry, batch: tuple[int, ...]) -> tuple[jax.Array, Callable[[jax.Array], Carry]]:
+    """The carry as vectors [..., N], field after field, and the function from a vector [N] back to a carry."""
+    _, unflat = ravel_pytree(jax.tree.map(lambda a: a[(0,) * len(batch)], carry))
+    return rows(lambda carry: ravel_pytree(carry)[0], len(batch))(carry), unflat
+
+
+def flat_step(cell: Cell, params: Params, unflat: Callable) -> Callable[[jax.Array, Inputs], jax.Array]:
+    """A step of one row from vector to vector: v [N], x [D] -> v' [N]."""
+    return lambda v, x: ravel_pytree(cell.step(params, unflat(v), x)[0])[0]
+
+
+def rows(f: Callable, axes: int) -> Callable:
+    """f of one row, over so many leading axes."""
+    for _ in range(axes):
+        f = jax.vmap(f)
+    return f

@@ -1,0 +1,1 @@
+"""The deferred engine. `engine.py` is the loop, and has the overview."""

@@ -1,0 +1,153 @@
+"""Backpropagation through time whose weight gradients are products over many steps, after the loop."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.jax_internals import MESSAGE, custom_vjp, reverse_only
+from jaxrnn._core.loops import in_pieces, length, loop, steps
+from jaxrnn._core.numerics import wide
+from jaxrnn.engines._deferred.plan import Plan, cotangent, plan, pull, real
+from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
+from jaxrnn.engines._scan import scan
+
+# The least length of a chunk: its products then run at their peak and cost more than to add up what they give, and its
+# arrays still stay in cache.
+ROWS = 512  # of the products
+BYTES = 2**20  # of the drive
+AHEAD = 8  # steps written out in a turn of the loop where no gradient is asked for: XLA then fuses the drive well
+
+
+def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int | None = None) -> tuple[Carry, Any]:
+    """Backpropagation through time with deferred weight gradients: xs [T, ..., D] -> (carry, ys [T, ..., H]).
+
+    The drive is one product for each `chunk` of steps (None: as many as fit in cache). The forward loop keeps the
+    fewest bytes from which a step can be reversed, found by a minimum cut of its equations. The reverse loop carries
+    the carry's cotangent alone; the gradients of kernels, biases and inputs are one product each for a chunk, after
+    its loop. Appleyard, Kocisky and Blunsom (2016, arXiv 1604.01946) describe both products for an LSTM.
+
+    For cells in three parts; what `update` reads of the params (peepholes) is summed in the loop. Memory for a
+    gradient is O(T). Differentiates in reverse, any number of times; in forward mode only around a gradient
+    (`jax.jvp` of `jax.grad`), else use engines.scan.
+    Raises ValueError for a cell without the parts or a chunk below 1, TypeError in forward mode.
+    """
+    if not cell.has_parts:
+        raise ValueError(f"engines.deferred: expected a cell in three parts, got {cell!r}; use engines.scan")
+    if chunk is not None:
+        checks.positive(chunk, "chunk")
+    try:
+        return _deferred(cell, params, carry, xs, chunk)
+    except TypeError as error:  # jacfwd stops at the custom VJP, before the mark
+        if "forward-mode" in str(error):
+            raise TypeError(MESSAGE) from None
+        raise
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _deferred(cell, params, carry, xs, chunk):
+    jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs))
+    time = steps(xs)
+    if time == 0:
+        return scan(cell, params, carry, xs)
+    u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
+    if chunk is None:
+        rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
+        size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
+        chunk = length(time, max(ROWS // rows, BYTES // size))
+    p = plan(cell, params, carry, u)
+    over_time = custom_vjp(
+        functools.partial(_primal_only, cell, p),
+        functools.partial(_forward_saving, cell, p, chunk),
+        functools.partial(_backward, cell, p, chunk),
+        axes=(0, 1),  # of the carry, and after time of what is stacked
+    )
+    end, stacked = over_time(*reverse_only((params, carry, xs)))
+    stacked, leaves = iter(stacked), []
+    for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
+        leaves.append(next(stacked) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
+    return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
+
+
+def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
+    """The loop forward: the last carry, and stacked what the outputs read of each carry and the variables `kept`."""
+    known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
+
+    def step(carry, u):
+        values = evaluate(equations, known | assigned(p.carry, carry) | assigned(p.u, u))
+        new = read(values, p.new)
+        return new, ([a for a, s in zip(jax.tree.leaves(new), p.output_reads, strict=True) if s], read(values, kept))
+
+    def piece(carry, xs):
+        return loop(step, carry, cell.drive(params, xs), unroll=unroll)
+
+    return in_pieces(piece, size, carry, xs)
+
+
+def _primal_only(cell, p: Plan, params, carry, xs):
+    size = length(steps(xs), AHEAD)
+    end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
+    return end, stacked
+
+
+def _forward_saving(cell, p: Plan, chunk, params, carry, xs):
+    end, (stacked, saved) = _loop(cell, p, p.forward, p.saved, chunk, 1, params, carry, xs)
+    return (end, stacked), (params, carry, xs, saved)
+
+
+def _backward(cell, p: Plan, chunk, kept, cotangents):
+    params, carry, xs, saved = kept
+    d_end, d_stacked = cotangents
+    d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
+    known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
+    emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
+
+    def step(state, given):
+        ct, d_params = state
+        saved, d_stacked = given
+        more = iter(d_stacked)
+        ct = [d + next(more) if reads else d for d, reads in zip(ct, p.output_reads_real, strict=True)]
+        values = evaluate([*p.recompute, *p.backward], known | assigned(p.saved, saved) | assigned(p.ct, ct))
+        d_params = add(d_params, read(values, p.d_params))
+        return (read(values, p.d_carry), d_params), read(values, emitted)
+
+    def piece(state, given):
+        ct, d_params, total = state
+        xs, saved, d_stacked = given
+        (ct, d_params), outs = loop(step, (ct, d_params), (saved, d_stacked), reverse=True)
+        stacked = assigned(emitted, outs) | assigned(p.saved, saved)
+
+        def of_all_steps(a):
+            if isinstance(a, jax.ShapeDtypeStruct):
+                return jnp.zeros((steps(xs), *a.shape), a.dtype)
+            return stacked[a] if a in stacked else jnp.broadcast_to(known[a], (steps(xs), *known[a].shape))
+
+        d_u, states, d_vs = jax.tree.map(of_all_steps, (p.d_u, p.states, p.d_v))
+        more, d_xs = with_fast_products(lambda params, xs, d: pull(cell.drive, params, xs)[1](d))(params, xs, d_u)
+        total = add(total, more)
+        for stage, state, d_v in zip(cell.stages, states, d_vs, strict=True):
+            if stage.recur is not None:
+                product = with_fast_products(
+                    lambda params, s, d, f=stage.recur: pull(lambda p: f(p, s), params)[1](d)[0]
+                )
+                total = add(total, product(params, state, d_v))
+        return (ct, d_params, total), d_xs
+
+    total = [jnp.zeros(a.shape, wide(a.dtype)) for a in real(params)]
+    start = (real(d_end), [total[i] for i in p.params_read_by_update], total)
+    (ct, d_params, total), d_xs = in_pieces(piece, chunk, start, (xs, saved, d_stacked), reverse=True)
+    for i, d in zip(p.params_read_by_update, d_params, strict=True):
+        total[i] += d
+    total = [t.astype(a.dtype) for t, a in zip(total, real(params), strict=True)]
+    return cotangent(params, total), cotangent(carry, ct), cotangent(xs, d_xs)
+
+
+def add(total, more):
+    """Sums in the type of the total, which is the wider."""
+    return [t + m.astype(t.dtype) for t, m in zip(total, more, strict=True)]

@@ -1,0 +1,184 @@
+"""One step of a cell and its reverse as equations: what the loops compute, what is kept between them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.ad_checkpoint import checkpoint_name
+
+from jaxrnn._core.cell import Cell
+from jaxrnn.engines._deferred import minimum_cut
+from jaxrnn.engines._deferred.program import (
+    Equation,
+    leading_to,
+    narrow_products,
+    pretranspose_kernels,
+    reached,
+    swap_transposed,
+    trace,
+    variables,
+)
+
+
+# Integers among the leaves (flags, tokens) have no gradient: what is differentiated is the list of the other leaves.
+def is_real(leaf: Any) -> bool:
+    """Whether a leaf has a gradient."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def real(tree: Any) -> list[Any]:
+    """The leaves that have a gradient."""
+    return [leaf for leaf in jax.tree.leaves(tree) if is_real(leaf)]
+
+
+def with_real(tree: Any, leaves: Any) -> Any:
+    """`tree` with other real leaves."""
+    leaves = iter(leaves)
+    return jax.tree.map(lambda leaf: next(leaves) if is_real(leaf) else leaf, tree)
+
+
+def cotangent(tree: Any, leaves: Any) -> Any:
+    """The cotangent of `tree` as JAX wants it: float0 where a leaf has none."""
+    leaves = iter(leaves)
+    return jax.tree.map(lambda a: next(leaves) if is_real(a) else np.zeros(a.shape, jax.dtypes.float0), tree)
+
+
+def pull(f: Any, *args: Any) -> Any:
+    """f(*args), and the function from the real cotangents of it to those of each argument, lists all."""
+    out, back = jax.vjp(lambda *leaves: f(*map(with_real, args, leaves)), *map(real, args))
+    return out, lambda leaves: back(cotangent(out, leaves))
+
+
+class Plan(NamedTuple):
+    """The equations of one step, and which variables are what.
+
+    The forward loop evaluates `forward` from (params, carry, u), or `advance` where nothing is kept; the reverse loop
+    `recompute` and `backward` from (params, saved, ct).
+    """
+
+    constants: dict[int, Any]
+    params: Any
+    carry: Any
+    u: Any
+    ct: list[int]
+    loop_invariant: list[Equation]  # what depends on params alone, before the loop
+    advance: list[Equation]
+    forward: list[Equation]
+    recompute: list[Equation]
+    backward: list[Equation]
+    new: Any  # the carry after the step
+    saved: list[int]
+    states: list[Any]  # per stage, what its product read, by its shape where the product's gradient does not need it
+    output_reads: list[bool]  # for each leaf of the carry, whether `output` reads it
+    output_reads_real: list[bool]  # the same, for those leaves that have a gradient
+    d_carry: list[Any]
+    d_u: list[Any]
+    d_v: list[list[Any]]  # per stage
+    d_params: list[Any]  # of those that `update` reads: gradients that are not of a product
+    params_read_by_update: list[int]  # which of the real leaves of params those are
+
+
+def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
+    """The plan for one step with arguments of these shapes."""
+
+    def step(params, carry, u, ct):
+        state, states, vs, backs = carry, [], [], []
+        for stage in cell.stages:
+            v = None if stage.recur is None else _named(stage.recur(params, state))
+            states.append(state)
+            state, back = pull(stage.update, params, state, u, v)
+            backs.append(back)
+            vs.append(v)
+        d_params = d_u = None
+        d_vs: list[Any] = []
+        for stage, before, back in list(zip(cell.stages, states, backs, strict=True))[::-1]:
+            more_params, ct, more_u, d_v = back(ct)
+            d_params, d_u, d_vs = _sum(d_params, more_params), _sum(d_u, more_u), [d_v, *d_vs]
+            if stage.recur is not None:
+                ct = _sum(ct, pull(lambda s, recur=stage.recur: recur(params, s), before)[1](d_v)[0])
+        return state, vs, states, ct, d_params, d_u, d_vs
+
+    traced = trace(step, params, carry, u, real(carry))
+    p, c, us, ct = traced.inputs
+    new, vs, states, d_carry, d_params, d_u, d_vs = traced.outputs
+    states = [_asked_for(stage, params, state, traced.shapes) for stage, state in zip(cell.stages, states, strict=True)]
+
+    known = variables(p) | set(traced.constants)
+    # What depends on params alone is done once, before the loop; what depends on nothing stays inside, for XLA to fold.
+    literal, loop_invariant, step_equations = [], [], []
+    for e in traced.equations:
+        if variables(e.inputs) <= known:
+            (loop_invariant if variables(e.inputs) - {v for a in literal for v in a.outputs} else literal).append(e)
+            known |= set(e.outputs)
+        else:
+            step_equations.append(e)
+    after = reached(step_equations, ct)
+    read_by_update = {i: a for i, a in enumerate(d_params) if variables(a) & after}
+    results = (d_carry, d_u, d_vs, read_by_update)
+    primal = [e for e in step_equations if not after & set(e.outputs)]
+    backward = leading_to([e for e in step_equations if after & set(e.outputs)], results)
+    needed = (variables([e.inputs for e in backward]) | variables((results, states))) - after - known
+
+    def size(v):
+        return traced.shapes[v].size * traced.shapes[v].dtype.itemsize
+
+    saved = sorted(minimum_cut.cheapest(primal, variables((c, us, vs)), needed, size))
+    more, backward = pretranspose_kernels(
+        narrow_products(swap_transposed(backward, traced.shapes), traced.shapes), known, traced.shapes
+    )
+
+    output = trace(cell.output, params, carry)
+    asked = variables([output.outputs, [e.inputs for e in leading_to(output.equations, output.outputs)]])
+    output_reads = jax.tree.map(lambda v: v in asked, output.inputs[1])
+
+    def leading(wanted, known=()):
+        return [*literal, *leading_to(primal, wanted, known)]
+
+    return Plan(
+        constants=traced.constants,
+        params=p,
+        carry=c,
+        u=us,
+        ct=ct,
+        loop_invariant=[*literal, *loop_invariant, *more],
+        advance=leading(new),
+        forward=leading((new, saved)),
+        recompute=leading(list(needed), saved),
+        backward=backward,
+        new=new,
+        saved=saved,
+        states=states,
+        output_reads=jax.tree.leaves(output_reads),
+        output_reads_real=[
+            s for s, a in zip(jax.tree.leaves(output_reads), jax.tree.leaves(carry), strict=True) if is_real(a)
+        ],
+        d_carry=d_carry,
+        d_u=d_u,
+        d_v=d_vs,
+        d_params=list(read_by_update.values()),
+        params_read_by_update=list(read_by_update),
+    )
+
+
+def _named(v):
+    """What a product gave. The name keeps it apart from a field of the state, should `recur` hand one on."""
+    return jax.tree.map(lambda a: checkpoint_name(a, "v"), v)
+
+
+def _sum(a, b):
+    return b if a is None else [x + y for x, y in zip(a, b, strict=True)]
+
+
+def _asked_for(stage, params, state, shapes):
+    """`state`, a pytree of atoms, with a shape in place of each that the gradient of the stage's product needs not."""
+    shaped = jax.tree.map(lambda a: shapes[a] if isinstance(a, int) else a.aval, state)
+    shaped = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), shaped)
+    if stage.recur is None:
+        return shaped
+    v = jax.eval_shape(stage.recur, params, shaped)
+    traced = trace(lambda p, s, d: pull(lambda p: stage.recur(p, s), p)[1](d), params, shaped, real(v))
+    asked = variables([e.inputs for e in leading_to(traced.equations, traced.outputs)])
+    return jax.tree.map(lambda a, shape, name: a if name in asked else shape, state, shaped, traced.inputs[1])

@@ -1,0 +1,128 @@
+"""One label for a whole sequence: many to one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.numerics import product
+from jaxrnn._core.record import Record, factory
+from jaxrnn.models._parts import labels as labelled
+from jaxrnn.models._parts import pooling as pool
+from jaxrnn.models._parts import symbols
+from jaxrnn.run import unroll
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Classifier(Record):
+    """A classifier of sequences; see `classifier`, which makes it."""
+
+    cell: Cell
+    classes: int
+    pooling: str
+    vocabulary_size: int | None
+    embedding_size: int | None
+    embedding_dropout: float
+
+    def init(self, key: jax.Array, input_size: int | None = None) -> Params:
+        """Parameters: "cell", "pooling", "readout" [F, C], "bias" [C], and "embedding" [V, E] where there is one.
+
+        input_size: D, of sequences of features; of symbols it is known.
+        """
+        params, y = symbols.start(self, key, input_size)
+        k1, k2 = jax.random.split(jax.random.fold_in(key, 1))
+        params["pooling"] = pool.init(self.pooling, k1, y.shape[-1], y.dtype)
+        F = pool.pooled_size(self.pooling, y.shape[-1])
+        params["readout"] = initializers.lecun_normal()(k2, (F, self.classes), y.dtype)
+        params["bias"] = jnp.zeros(self.classes, y.dtype)
+        return params
+
+    def encode(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
+        """xs [T, ..., D], or [T, ...] int -> one vector [..., F] for each sequence."""
+        return pool.pooled(self.pooling, params["pooling"], *self._outputs(params, xs, options))
+
+    def attention_weights(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
+        """How much each step counts, [T, ...], for a picture. Raises TypeError for another pooling than "attention"."""
+        if self.pooling != "attention":
+            raise TypeError(f"attention_weights: expected pooling='attention', got {self.pooling!r}")
+        weights = pool.attention_weights(params["pooling"], *self._outputs(params, xs, options))
+        return jnp.flip(weights, 0) if options.get("reverse") else weights
+
+    def _outputs(self, params, xs, options):
+        """The cell's ys [T, ..., H] and the valid steps, in the order in which they were read."""
+        xs, valid, options = symbols.read(self, params, xs, options)
+        ys = unroll(self.cell, params["cell"], None, xs, **options)[1]
+        if options.get("reverse"):
+            ys, valid = jnp.flip(ys, 0), jnp.flip(jnp.broadcast_to(valid, ys.shape[:-1]), 0)
+        return ys, valid
+
+    def readout(self, params: Params, y: jax.Array) -> jax.Array:
+        """[..., F] -> logits [..., C]."""
+        logits = product(y, params["readout"], y.dtype)
+        return logits + params["bias"].astype(logits.dtype)
+
+    def apply(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
+        """xs [T, ..., D], or [T, ...] int -> logits [..., C]. `options` are those of `unroll`: lengths, mask, key, ...
+
+        A sequence without a valid step gets the logits of a vector of 0. With `reverse`, "last" is what is read last.
+        """
+        return self.readout(params, self.encode(params, xs, **options))
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry that every sequence begins with."""
+        return self.cell.initial_carry(params["cell"], batch_shape)
+
+    def step(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
+        """One step x [..., D], or [...] int -> (carry, logits [..., C] of what has come so far).
+
+        Raises TypeError for another pooling than "last".
+        """
+        if self.pooling != "last":
+            raise TypeError(f"step: expected pooling='last', which looks at one step, got {self.pooling!r}; use apply")
+        if self.vocabulary_size is not None:
+            x = symbols.embedded(params, x, self.vocabulary_size)
+        carry, y = self.cell.step(params["cell"], carry, x)
+        return carry, self.readout(params, y)
+
+    def loss(
+        self, params: Params, xs: jax.Array, labels: jax.Array, *, weights: jax.Array | None = None, **options: Any
+    ) -> jax.Array:
+        """Mean cross entropy in nats: labels [...] int, weights [...]: how much each sequence counts (None: 1).
+
+        What has weight 0 may have any label. All weights 0: 0.
+        """
+        shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
+        count = labelled.counted(labels, self.classes, shape, "[...]", weights)
+        return labelled.mean_cross_entropy(self.apply(params, xs, **options), labels, weights, count)
+
+
+@factory
+def classifier(
+    cell: Cell,
+    classes: int,
+    *,
+    pooling: str = "last",
+    vocabulary_size: int | None = None,
+    embedding_size: int | None = None,
+    embedding_dropout: float = 0.0,
+) -> Classifier:
+    """A classifier of whole sequences: p(class | xs) = softmax(pooled(ys) readout + bias), ys from `cell` over xs.
+
+    cell: any cell, or a composition. classes: C, numbered from 0.
+    pooling: what stands for the sequence: "last" valid y, "ends" (the last and the first, for a bidirectional), "mean",
+        "max", or "attention" over valid ones: see `models.pooling`.
+    vocabulary_size: sequences are of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
+        None: sequences are of features [T, ..., D]. embedding_dropout: of whole symbols, where there is a key.
+    Raises TypeError or ValueError for options that do not fit.
+    """
+    checks.positive(classes, "classes")
+    if pooling not in pool.POOLINGS:
+        raise ValueError(f"pooling: expected one of {', '.join(pool.POOLINGS)}, got {pooling!r}")
+    symbols.sizes(vocabulary_size, embedding_size, embedding_dropout)
+    return Classifier(cell, classes, pooling, vocabulary_size, embedding_size, embedding_dropout)

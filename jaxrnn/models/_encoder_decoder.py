@@ -1,0 +1,294 @@
+"""A sequence from a sequence: encode, then decode, with attention or without; or a sequence from a vector."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.loops import loop
+from jaxrnn._core.numerics import product
+from jaxrnn._core.record import Record, factory
+from jaxrnn._core.rows import inside
+from jaxrnn.decode import generate, greedy
+from jaxrnn.engines import scan
+from jaxrnn.models._parts import attention as attend
+from jaxrnn.models._parts import bridge as between
+from jaxrnn.models._parts.labels import mean_cross_entropy
+from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
+from jaxrnn.run import unroll
+from jaxrnn.train.regularizers import embedding_dropout
+
+
+class Decoding(NamedTuple):
+    """Where the decoder is: all leaves have the batch axes first."""
+
+    carry: Carry
+    memory: Any  # an `attention.Memory` of what the encoder saw, where there is attention, else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class EncoderDecoder(Record):
+    """An encoder-decoder; see `encoder_decoder`, which makes it."""
+
+    encoder: Cell | None
+    decoder: Cell
+    source_vocabulary_size: int | None
+    target_vocabulary_size: int
+    embedding_size: int | None
+    attention: str | None
+    score: str
+    bridge: bool
+    begin: int
+    embedding_dropout: float
+
+    def init(self, key: jax.Array, input_size: int | None = None) -> Params:
+        """Parameters: "encoder", "decoder", "source" and "target" with an "embedding" [V, E] each, where there are any,
+        "bridge", "attention" where there is any, "readout", "bias" [V].
+
+        input_size: D, of sources that are features; of symbols it is known.
+        """
+        V, E = self.target_vocabulary_size, self.embedding_size
+        symbols: Any = self.source_vocabulary_size
+        size: Any = input_size if symbols is None else E or symbols
+        checks.init(key, size)
+        keys, draw = jax.random.split(key, 8), initializers.lecun_normal()
+        encoder = {} if self.encoder is None else self.encoder.init(keys[0], size)
+        x = jax.ShapeDtypeStruct((size,), jnp.float32)
+        F = size if self.encoder is None else self.encoder.outputs(encoder, x).shape[-1]
+        beside = F if self.attention == "bahdanau" else 0
+        decoder = self.decoder.init(keys[1], (E or V) + beside)
+        stored = max((a.dtype for a in jax.tree.leaves((encoder, decoder))), key=lambda d: d.itemsize)
+        start = jax.eval_shape(self.decoder.start, decoder)
+        H = stepped(self.decoder, decoder, (E or V) + beside, jnp.float32)
+        params: dict[str, Any] = {"encoder": encoder, "decoder": decoder, "source": {}, "target": {}}
+        if E is not None:
+            params["target"]["embedding"] = embedding(keys[2], V, E, stored)
+            if symbols is not None:
+                params["source"]["embedding"] = embedding(keys[3], symbols, E, stored)
+        final = x if self.encoder is None else jax.eval_shape(self.encoder.start, encoder)
+        params["bridge"] = between.init(keys[4], final, start, stored, always=self.bridge or self.encoder is None)
+        if self.attention is not None:
+            asking = between.flat_size(start) if self.attention == "bahdanau" else H
+            params["attention"] = attend.init(self.score, keys[5], asking, F, H, stored)
+        if self.attention == "luong":
+            params["attention"]["combine"] = draw(keys[6], (F + H, H), stored)
+        params["readout"] = draw(keys[7], (H + beside, V), stored)
+        params["bias"] = jnp.zeros(V, stored)
+        return params
+
+    def encode(self, params: Params, source: jax.Array, **options: Any) -> Decoding:
+        """What `step` begins with, from source [S, ...] int or features [S, ..., D]; without an encoder, there is no S.
+
+        `options` are those of the encoder's `unroll`: lengths (0 is legal), mask, reverse, key, ...
+        """
+        key, batch, valid = options.pop("key", None), self._batch(source), True
+        if self.encoder is not None:
+            valid = valid_steps(len(source), options)
+        elif options:
+            raise TypeError(f"{', '.join(options)}: expected none of these without an encoder, which they are for")
+        if self.source_vocabulary_size is not None:
+            checks.tokens(source, self.source_vocabulary_size, "source", valid=valid)
+            k_table, key = (None, None) if key is None else jax.random.split(key)
+            own, V = {"bias": params["bias"], **params["source"]}, self.source_vocabulary_size
+            source = embedded(own, source, V, valid=valid, key=k_table, dropout=self.embedding_dropout)
+        final, memory = source, None
+        if self.encoder is not None:
+            final, ys = unroll(self.encoder, params["encoder"], None, source, key=key, **options)
+            memory = None if self.attention is None else attend.memory(params["attention"], ys, valid)
+        start = self.decoder.initial_carry(params["decoder"], batch)
+        return Decoding(between.crossed(params["bridge"], final, start, len(batch)), memory)
+
+    def _batch(self, source):
+        shape = checks.shape(source)[self.encoder is not None :]
+        return shape[:-1] if self.source_vocabulary_size is None else shape
+
+    def _advance(self, params, memory, carry, x, key=None):
+        """One step of the decoder: (carry, what is read out, weights [..., S])."""
+        weights = None
+        if self.attention == "bahdanau":
+            query = between.flat(carry, x.ndim - 1)
+            context, weights = attend.attended(self.score, params["attention"], query, memory)
+            x = jnp.concatenate([x, context.astype(x.dtype)], -1)
+        if key is None:
+            carry, y = self.decoder.step(params["decoder"], carry, x)
+        else:
+            carry, ys = unroll(self.decoder, params["decoder"], carry, x[None], key=key, engine=scan)
+            y = ys[0]
+        if self.attention == "bahdanau":
+            y = jnp.concatenate([y, context.astype(y.dtype)], -1)
+        elif self.attention == "luong":
+            y, weights = attend.combined(self.score, params["attention"], y, memory)
+        return carry, y, weights
+
+    def readout(self, params: Params, y: jax.Array) -> jax.Array:
+        """The cell's y, with what attention adds to it -> logits [..., V]."""
+        logits = product(y, params["readout"], y.dtype)
+        return logits + params["bias"].astype(logits.dtype)
+
+    def step(self, params: Params, state: Decoding, token: jax.Array) -> tuple[Decoding, jax.Array]:
+        """token [...] int -> (state, logits [..., V] of the next symbol); `encode` makes the first state.
+
+        The first token is `begin`. For `decode.generate` and the like.
+        """
+        x = embedded({"bias": params["bias"], **params["target"]}, token, self.target_vocabulary_size)
+        carry, y, _ = self._advance(params, state.memory, state.carry, x)
+        return Decoding(carry, state.memory), self.readout(params, y)
+
+    def _decode(self, params, source, targets, target_lengths=None, feedback=None, **options) -> tuple[jax.Array, Any]:
+        """(logits [T, ..., V], weights [T, ..., S] of attention): see `apply`."""
+        key, V = options.pop("key", None), self.target_vocabulary_size
+        self._check(source, targets, target_lengths, feedback, key)
+        valid = True if target_lengths is None else inside(target_lengths, len(targets))
+        checks.tokens(targets, V, "targets", valid=valid)
+        keys: Any = [None] * 5 if key is None else jax.random.split(key, 5)
+        k_encoder, k_table, k_noise, k_own, k_draw = keys
+        carry, memory = self.encode(params, source, key=k_encoder, **options)
+        read = jnp.roll(jnp.where(valid, targets, self.begin), 1, axis=0).at[0].set(self.begin)
+        inputs = {"bias": params["bias"], **params["target"]}
+        if self.embedding_size is not None:  # once for the sequence: a dropped symbol is absent wherever it occurs
+            inputs["embedding"] = embedding_dropout(k_table, inputs["embedding"], self.embedding_dropout)
+        xs = embedded(inputs, read, V)
+        if feedback is None and self.attention != "bahdanau":
+            _, ys = unroll(self.decoder, params["decoder"], carry, xs, key=k_noise)
+            weights = None
+            if self.attention == "luong":
+                ys, weights = attend.combined(self.score, params["attention"], ys, memory)
+            return self.readout(params, ys), weights
+
+        def body(state, now):
+            carry, before = state
+            t, x, own = now
+            if own is not None:
+                drawn = jax.random.categorical(jax.random.fold_in(k_draw, t), self.readout(params, before))
+                x = jnp.where(own[..., None], embedded(inputs, drawn, V), x)
+            carry, y, weights = advance(carry, x, None if k_noise is None else jax.random.fold_in(k_noise, t))
+            return (carry, y), (y, weights)
+
+        advance = functools.partial(self._advance, params, memory)
+        # Never at the first step, before which there is no symbol of its own.
+        own = None if feedback is None else jax.random.bernoulli(k_own, feedback, read.shape).at[0].set(False)
+        before = jax.tree.map(jnp.zeros_like, jax.eval_shape(advance, carry, xs[0])[1])
+        _, (ys, weights) = loop(body, (carry, before), (jnp.arange(len(xs)), xs, own))
+        return self.readout(params, ys), weights
+
+    def _check(self, source, targets, target_lengths, feedback, key):
+        batch, came = self._batch(source), checks.shape(targets)
+        if came[1:] != batch or not came:
+            raise ValueError(f"targets: expected [T, ...] with the batch axes of source, {batch}, got {came}")
+        if target_lengths is not None and checks.shape(target_lengths) != batch:
+            raise ValueError(f"target_lengths: expected [...] = {batch}, got {checks.shape(target_lengths)}")
+        if isinstance(feedback, int | float) and not 0 <= feedback <= 1:
+            raise ValueError(f"feedback: expected a probability, 0 <= feedback <= 1, got {feedback!r}")
+        if feedback is not None and key is None:
+            raise ValueError("key: expected one with feedback, whose symbols are drawn, got None")
+
+    def apply(
+        self, params: Params, source: Any, targets: Any, *, target_lengths: Any = None, feedback: Any = None, **options
+    ) -> jax.Array:
+        """targets [T, ...] int -> logits [T, ..., V] of each of them, given those before it and the source.
+
+        Teacher forcing: the decoder reads `begin` and then the targets but the last. target_lengths [...]: past its end
+        a row's targets may be any number, and its logits mean nothing. `options` are those of `unroll`, for the
+        encoder: lengths, mask, reverse, ...; with a `key` among them the model has its noise, the decoder's too.
+        feedback: scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): with this probability, a number or an
+            array [], a step reads instead the model's own symbol, drawn from what it gave the step before. Needs a key.
+        Where feedback or Bahdanau's attention leads into the cell, its steps are taken one by one, and its noise is
+        drawn anew for each, also such as is otherwise one mask for a sequence.
+        """
+        return self._decode(params, source, targets, target_lengths, feedback, **options)[0]
+
+    def attention_weights(self, params: Params, source: jax.Array, targets: jax.Array, **options: Any) -> jax.Array:
+        """How much each step of `apply` looks at each of the source's: [T, ..., S], for a picture.
+
+        Raises TypeError for a model without attention.
+        """
+        if self.attention is None:
+            raise TypeError(f"attention_weights: expected a model with attention, got {self!r}")
+        return self._decode(params, source, targets, **options)[1]
+
+    def loss(
+        self, params: Params, source: jax.Array, targets: jax.Array, *, weights: Any = None, **options: Any
+    ) -> jax.Array:
+        """Mean negative log-likelihood per target, in nats. `options` are those of `apply`.
+
+        weights [T, ...]: how much each target counts (None: 1); what is past `target_lengths` does not. None: 0.
+        """
+        if weights is not None and checks.shape(weights) != checks.shape(targets):
+            raise ValueError(f"weights: expected [T, ...] = {targets.shape}, as targets, got {checks.shape(weights)}")
+        lengths = options.get("target_lengths")
+        logits = self.apply(params, source, targets, **options)
+        count = True if lengths is None else inside(lengths, len(targets))
+        return mean_cross_entropy(logits, targets, weights, count if weights is None else count & (weights != 0))
+
+    def translate(
+        self, params: Params, source: jax.Array, length: int, *, end: int | None = None, **options: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        """The likeliest symbol after the likeliest symbol: (tokens [length, ...] int32, how many of each row [...]).
+
+        end: the symbol that ends a row, which does not count; what follows it is `end`. None: all rows are full.
+        `options` are those of `encode`. To call it often, jit it with `length` and `end` static.
+        Drawn symbols, and the n best rows: `decode.generate` and `decode.beam`, with `step`.
+        """
+        state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
+        how: Any = {"key": jax.random.key(0), "choose": greedy(), "end": end, "pad": 0 if end is None else end}
+        _, tokens = generate(self.step, params, state, prime, length, **how)
+        ended = jnp.zeros(tokens.shape, bool) if end is None else jnp.cumsum(tokens == end, 0) > 0
+        return tokens, (~ended).sum(0)
+
+
+@factory
+def encoder_decoder(
+    encoder: Cell | None,
+    decoder: Cell,
+    source_vocabulary_size: int | None,
+    target_vocabulary_size: int,
+    embedding_size: int | None = None,
+    *,
+    attention: str | None = None,
+    score: str | None = None,
+    bridge: bool = False,
+    begin: int = 0,
+    embedding_dropout: float = 0.0,
+) -> EncoderDecoder:
+    """A sequence from a sequence: the encoder's final carry starts the decoder, which gives p(symbol | before, source).
+
+    encoder: any cell, or a composition, a bidirectional too. None: the source is one vector, or one symbol, for each
+        row, and starts the decoder by way of the bridge: one to many.
+    decoder: any that can be stepped. Its first carry is the encoder's final one where the two are alike, else
+        tanh(final carry, all fields side by side, @ kernel + bias), field by field.
+    source_vocabulary_size: sources are of symbols 0 to V - 1. None: of features [S, ..., D].
+    target_vocabulary_size: V, symbols of targets. embedding_size: symbols, of either side, come in as learned
+        vectors of this size; None: one-hot. embedding_dropout: of whole symbols, where there is a key.
+    attention: None; "bahdanau" (2015, arXiv 1409.0473): the decoder's carry before the step is the query, the context
+        goes into the cell beside x, and logits are made from [y, context] (in the paper from x too, by a maxout); for
+        an LSTM the query is [h, c]. "luong" (2015, arXiv 1508.04025): y is the query, and logits are made from
+        tanh([context, y] combine), without input feeding.
+    score: "dot", "general" or "concat", see `models.attention`. None: "concat" for Bahdanau's, "general" for Luong's.
+    bridge: make the learned map also where carries are alike.
+    begin: the symbol that the decoder is given first; it may be a target too, as the one that ends rows often is.
+    Raises TypeError or ValueError for options that do not fit, and in `init` for cells that do not.
+    Sutskever, Vinyals and Le 2014, arXiv 1409.3215; Cho et al. 2014, arXiv 1406.1078.
+    """
+    if encoder is not None and not isinstance(encoder, Cell):
+        raise TypeError(f"encoder: expected a cell such as jaxrnn.lstm(256), or None, got {encoder!r}")
+    checks.positive(target_vocabulary_size, "target_vocabulary_size")
+    if source_vocabulary_size is not None:
+        checks.positive(source_vocabulary_size, "source_vocabulary_size")
+    sizes(target_vocabulary_size, embedding_size, embedding_dropout)
+    kinds = ("bahdanau", "luong") if encoder is not None else ()
+    if attention not in (None, *kinds):
+        raise ValueError(f"attention: expected {' or '.join(kinds) or 'an encoder'}, or None, got {attention!r}")
+    if score is not None and (attention is None or score not in attend.SCORES):
+        raise ValueError(f"score: expected one of {', '.join(attend.SCORES)}, with attention, got {score!r}")
+    if isinstance(begin, bool) or not isinstance(begin, int) or not 0 <= begin < target_vocabulary_size:
+        raise ValueError(f"begin: expected a symbol, 0 to {target_vocabulary_size - 1}, got {begin!r}")
+    score = score or {None: "", "bahdanau": "concat", "luong": "general"}[attention]
+    sizes_ = source_vocabulary_size, target_vocabulary_size, embedding_size
+    return EncoderDecoder(encoder, decoder, *sizes_, attention, score, bridge, begin, embedding_dropout)

@@ -1,0 +1,1 @@
+"""The forecaster, its distributions (`heads`) and its series (`series`)."""

@@ -1,0 +1,283 @@
+"""The next values of a series, with how sure one may be of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.numerics import product, wide
+from jaxrnn._core.record import Record, factory
+from jaxrnn._core.rows import inside, last_step
+from jaxrnn.models._forecaster.heads import HEADS, NOT_A_DISTRIBUTION, Distribution
+from jaxrnn.models._forecaster.rollout import rollout
+from jaxrnn.models._forecaster.series import (
+    SCALINGS,
+    Forecasts,
+    Prediction,
+    Scale,
+    exogenous,
+    scale_of,
+    steps_first,
+    windows,
+)
+from jaxrnn.models._parts.symbols import stepped
+from jaxrnn.run import unroll
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Forecaster(Record):
+    """A forecaster; see `forecaster`, which makes it. K is its horizon, N its targets, A the numbers of its head."""
+
+    cell: Cell
+    horizon: int
+    targets: int
+    head: str
+    strategy: str
+    past_size: int
+    future_size: int
+    quantiles: tuple[float, ...]
+    scaling: str | None
+
+    @property
+    def ahead(self) -> int:
+        """How many steps are read out of one state: K by a direct forecaster, 1 by a recursive one."""
+        return self.horizon if self.strategy == "direct" else 1
+
+    def init(self, key: jax.Array) -> Params:
+        """Parameters: "cell", "readout" [H, ahead·N·A], "bias", and "future" [F, N·A] of a direct one that has F."""
+        size, A = 2 * self.targets + self.past_size + self.future_size, HEADS[self.head].parameter_count(self.quantiles)
+        checks.init(key, size)
+        k1, k2, k3 = jax.random.split(key, 3)
+        params: dict[str, Any] = {"cell": self.cell.init(k1, size)}
+        stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)
+        H = stepped(self.cell, params["cell"], size, stored)
+        params["readout"] = initializers.lecun_normal()(k2, (H, self.ahead * self.targets * A), stored)
+        params["bias"] = jnp.zeros(self.ahead * self.targets * A, stored)
+        if self.strategy == "direct" and self.future_size:
+            params["future"] = initializers.lecun_normal()(k3, (self.future_size, self.targets * A), stored)
+        return params
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry that every series begins with."""
+        return self.cell.initial_carry(params["cell"], batch_shape)
+
+    def step(
+        self,
+        params: Params,
+        carry: Carry,
+        y: jax.Array,
+        scale: Scale,
+        *,
+        past: jax.Array | None = None,
+        future: jax.Array | None = None,
+    ) -> tuple[Carry, Distribution]:
+        """y [..., N], NaN if missing -> (carry, the distributions [..., ahead, N] of what follows it).
+
+        past [..., P]: the inputs of this step. future [..., ahead, F]: those of the steps that follow.
+        """
+        observed = ~jnp.isnan(y)
+        x = self._inputs(jnp.where(observed, y, scale.location), observed, scale, past, future)
+        carry, h = self.cell.step(params["cell"], carry, x)
+        return carry, self._distribution(params, h, scale, future)
+
+    def _inputs(self, ys, observed, scale, past, future):
+        parts = [(ys - scale.location) / scale.scale, observed.astype(ys.dtype)]
+        parts += [] if past is None else [past]
+        return jnp.concatenate(parts if future is None else [*parts, future[..., 0, :]], -1)
+
+    def _distribution(self, params, h, scale, future):
+        raw = product(h, params["readout"], h.dtype)
+        raw = raw + params["bias"].astype(raw.dtype)
+        raw = raw.reshape(*raw.shape[:-1], self.ahead, self.targets, -1)
+        if "future" in params:
+            raw = raw + product(future, params["future"], h.dtype).reshape(*future.shape[:-1], self.targets, -1)
+        raw = raw.astype(scale.scale.dtype)
+        return HEADS[self.head].of(raw, scale.location[..., None, :], scale.scale[..., None, :], self.quantiles)
+
+    def apply(self, params: Params, ys: jax.Array, **options: Any) -> Distribution:
+        """ys [T, ..., N] -> the distributions [T, ..., ahead, N] of what follows each step, in the units of ys.
+
+        NaN in ys is a missing value. The options, also of `loss`, `predict` and `sample`:
+
+            past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` take [T, ..., F] too
+            observed [T, ..., N] bool                    False: missing, whatever stands in ys
+            lengths [...] int                            steps of each series, which its future goes K beyond
+            context int, or [...] int                    of how many steps the scale is made; None: of all
+            engine, key                                  as for `unroll`; `predict` and `sample` have no noise
+        """
+        return self._run(params, ys, **options).distribution
+
+    def _run(
+        self,
+        params,
+        ys,
+        *,
+        past=None,
+        future=None,
+        observed=None,
+        lengths=None,
+        context=None,
+        engine=None,
+        key=None,
+        whole=False,
+    ) -> Forecasts:
+        ys, observed = self._series(params, ys, observed, lengths)
+        T, batch = len(ys), ys.shape[1:-1]
+        times = (T + self.horizon,) if whole else (T, T + self.horizon)
+        past = exogenous("past", "P", past, self.past_size, (T,), batch, ys.dtype)
+        future = exogenous("future", "F", future, self.future_size, times, batch, ys.dtype)
+        seen = observed if context is None else observed & inside(jnp.broadcast_to(context, batch), T)[..., None]
+        scale = scale_of(self.scaling, ys, seen)
+        ys = jnp.where(observed, ys, scale.location)
+        if future is not None:
+            future = windows(future, T, self.ahead)
+            if lengths is not None:
+                future = jnp.where(inside(lengths, T)[..., None, None], future, 0)
+        xs = self._inputs(ys, observed, scale, past, future)
+        carry, hs = unroll(self.cell, params["cell"], None, xs, lengths=lengths, engine=engine, key=key)
+        return Forecasts(carry, self._distribution(params, hs, scale, future), ys, observed, scale)
+
+    def _series(self, params, ys, observed, lengths):
+        """(ys, observed) in the type to compute in, once they are found to fit."""
+        shape, dtype = jnp.shape(ys), wide(params["bias"].dtype)
+        if len(shape) < 2 or shape[-1] != self.targets:
+            raise ValueError(f"ys: expected [T, ..., N] with N={self.targets} targets, got {shape}")
+        if observed is not None and (jnp.shape(observed) != shape or jnp.result_type(observed) != jnp.bool_):
+            raise ValueError(f"observed: expected [T, ..., N] = {shape} of bool, got {checks.describe(observed)}")
+        ys = jnp.asarray(ys, dtype)
+        seen = ~jnp.isnan(ys) if observed is None else observed & ~jnp.isnan(ys)
+        return ys, seen if lengths is None else seen & inside(lengths, len(ys))[..., None]
+
+    def loss(self, params: Params, ys: jax.Array, **options: Any) -> jax.Array:
+        """Mean loss over the observed values, each as one of the next `ahead` from every step before it.
+
+        It is the negative log-likelihood in nats; for the head "quantile" the pinball loss, and for "point" the squared
+        error, in sizes of the series, so that small series count as large ones do. Nothing observed: 0.
+        """
+        lengths, future = options.get("lengths"), options.get("future")
+        if lengths is not None and future is not None:  # what follows a row's end is not looked for here
+            options["future"] = jnp.where(inside(lengths, len(future))[..., None], future, 0)
+        run = self._run(params, ys, **options)
+        counted = windows(run.observed, len(run.ys), self.ahead)
+        following = windows(run.ys, len(run.ys), self.ahead)
+        following = jnp.where(counted, following, run.scale.location[..., None, :])
+        each = jnp.where(counted, run.distribution.loss(following, run.scale.scale[..., None, :]), 0)
+        return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype)
+
+    def predict(
+        self,
+        params: Params,
+        ys: jax.Array,
+        *,
+        levels: tuple[float, ...] | None = None,
+        key: jax.Array | None = None,
+        paths: int = 200,
+        **options: Any,
+    ) -> Prediction:
+        """The K steps after each series: mean, median, and intervals that hold the shares `levels` (None: (0.8,)).
+
+        A direct forecaster reads them off its distributions. A recursive one draws `paths` with the `key`; without a
+        key it is fed its own means, and has no intervals. Nor has the head "point".
+        """
+        single = self.head == "point" or (self.strategy == "recursive" and key is None)
+        levels = (() if single else (0.8,)) if levels is None else levels
+        if any(not 0 < level < 1 for level in levels):
+            raise ValueError(f"levels: expected shares between 0 and 1, got {levels!r}")
+        if single and levels:
+            cure = "another head" if self.head == "point" else "give a key, and paths are drawn"
+            raise ValueError(f"levels: expected () where there is no distribution, got {levels!r}; {cure}")
+        if self.strategy == "direct":
+            distribution = last_step(self._run(params, ys, whole=True, **options).distribution, options.get("lengths"))
+            mean, quantile = steps_first(distribution.mean()), lambda q: steps_first(distribution.quantile(q))
+        elif single:
+            mean = self._paths(params, ys, None, None, options)
+        else:
+            assert key is not None
+            drawn = self.sample(params, ys, key, paths, **options)
+            mean, quantile = drawn.mean(0), lambda q: jnp.quantile(drawn, q, axis=0)
+        none = jnp.zeros((0, *mean.shape), mean.dtype)
+        if single:
+            return Prediction(mean, mean, none, none)
+        lower, upper = ([quantile((1 + side * level) / 2) for level in levels] for side in (-1, 1))
+        return Prediction(mean, quantile(0.5), *(jnp.stack(side) if levels else none for side in (lower, upper)))
+
+    def sample(self, params: Params, ys: jax.Array, key: jax.Array, n: int, **options: Any) -> jax.Array:
+        """`n` ways in which each series may go on: [n, K, ..., N], each step drawn after those before it.
+
+        Raises TypeError for a direct forecaster, and for the head "point".
+        """
+        checks.key(key)
+        if self.head == "point":
+            raise TypeError(NOT_A_DISTRIBUTION)
+        if self.strategy == "direct":
+            raise TypeError(
+                "strategy: expected 'recursive', for paths are drawn step after step, got 'direct', which knows each "
+                "step by itself; predict has its intervals"
+            )
+        return self._paths(params, ys, key, checks.positive(n, "n"), options)
+
+    def _paths(self, params, ys, key, n, options):
+        """Drawn paths [n, K, ..., N], or for a key of None the one of means [K, ..., N]."""
+        run, lengths, future = self._run(params, ys, whole=True, **options), options.get("lengths"), None
+        if self.future_size:
+            future = jnp.asarray(options["future"], run.ys.dtype)
+            # The steps that are fed see what follows them; nothing follows the last, whose step is not looked at.
+            future = steps_first(last_step(windows(future[1:], len(run.ys), self.horizon), lengths))
+        return rollout(self, params, run.carry, last_step(run.distribution, lengths), run.scale, future, key, n)
+
+
+@factory
+def forecaster(
+    cell: Cell,
+    horizon: int,
+    *,
+    targets: int = 1,
+    head: str = "gaussian",
+    strategy: str = "direct",
+    past_size: int = 0,
+    future_size: int = 0,
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9),
+    scaling: str | None = "mean",
+) -> Forecaster:
+    """A forecaster of series: p(y_{t+1} ... y_{t+K} | all up to t), from `cell` over the series.
+
+    The cell sees at each step (y - location) / size of the N `targets`, which of them were observed (a missing value is
+    0), past_t and future_{t+1}; a readout of its y gives the head's numbers, which are moved and stretched back.
+
+    cell: any cell, or a composition that can be stepped. horizon: K steps.
+    head: "gaussian", "student_t", "quantile" (at `quantiles`), "negative_binomial" for counts, or "point".
+    strategy: "direct" reads all K steps out of each state, with future_{t+k} future [F, N·A] added for step k: trained
+        from every step at once, as Wen et al. 2017 (arXiv 1711.11053). "recursive" reads out one, and is fed with its
+        own draws or means for the others, as DeepAR (Salinas et al. 2020, arXiv 1704.04110).
+    past_size, future_size: P inputs known up to now, and F known K steps ahead, such as the calendar.
+    scaling: "mean" (size is the mean of |y| over the series, as DeepAR but for its +1), "standard" (mean and standard
+        deviation), or None. Forecasts of 100 y are then 100 times those of y.
+    Raises TypeError or ValueError for options that do not fit.
+    """
+    checks.positive(horizon, "horizon")
+    checks.positive(targets, "targets")
+    for name, size in (("past_size", past_size), ("future_size", future_size)):
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise ValueError(f"{name}: expected an int of at least 0, got {size!r}")
+    for name, value, known in (
+        ("head", head, tuple(HEADS)),
+        ("strategy", strategy, ("direct", "recursive")),
+        ("scaling", scaling, SCALINGS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(map(str, known))}, got {value!r}")
+    if strategy == "recursive" and past_size:
+        raise ValueError(
+            f"past_size: expected 0 with strategy='recursive', which would need them after the end, got {past_size}"
+        )
+    if head == "negative_binomial" and scaling == "standard":
+        raise ValueError("scaling: expected 'mean' or None with head='negative_binomial', got 'standard'")
+    if list(quantiles) != sorted(set(quantiles)) or len(quantiles) < 2 or not 0 < quantiles[0] < quantiles[-1] < 1:
+        raise ValueError(f"quantiles: expected at least two rising numbers between 0 and 1, got {quantiles!r}")
+    return Forecaster(cell, horizon, targets, head, strategy, past_size, future_size, quantiles, scaling)

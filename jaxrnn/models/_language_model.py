@@ -1,0 +1,141 @@
+"""The next symbol of a sequence, from all that came before."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.numerics import product
+from jaxrnn._core.record import Record, factory
+from jaxrnn.models._parts.labels import mean_cross_entropy
+from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
+from jaxrnn.run import unroll
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LanguageModel(Record):
+    """A recurrent language model; see `language_model`, which makes it."""
+
+    cell: Cell
+    vocabulary_size: int
+    embedding_size: int | None
+    tied: bool
+    embedding_dropout: float = 0.0
+
+    def init(self, key: jax.Array) -> Params:
+        """Parameters: "cell", "bias" [V], and "embedding" [V, E], "readout" [H, V] where the model has them."""
+        V, E = self.vocabulary_size, self.embedding_size
+        checks.init(key, V)
+        k1, k2, k3 = jax.random.split(key, 3)
+        cell = self.cell.init(k2, E or V)
+        stored = max((a.dtype for a in jax.tree.leaves(cell)), key=lambda d: d.itemsize)  # y may be narrower
+        H = stepped(self.cell, cell, E or V, stored)
+        params = {"cell": cell, "bias": jnp.zeros(V, stored)}
+        if E is not None:
+            params["embedding"] = embedding(k1, V, E, stored, tied=self.tied)
+        if not self.tied:
+            params["readout"] = initializers.lecun_normal()(k3, (H, V), stored)
+        elif H != E:
+            raise ValueError(
+                f"embedding_size: a tied embedding is also the readout, so it must be H={H}, the size of the "
+                f"cell's y, got {E}; lstm(..., projection={E}) gives y that size"
+            )
+        return params
+
+    def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
+        """The carry that every sequence begins with."""
+        return self.cell.initial_carry(params["cell"], batch_shape)
+
+    def _inputs(self, params, tokens, valid: Any = True, key: Any = None):
+        return embedded(params, tokens, self.vocabulary_size, valid=valid, key=key, dropout=self.embedding_dropout)
+
+    def readout(self, params: Params, y: jax.Array) -> jax.Array:
+        """The cell's y [..., H] -> logits [..., V]."""
+        readout = params["embedding"].T if self.tied else params["readout"]
+        logits = product(y, readout, y.dtype)  # in float32 for a narrower y
+        return logits + params["bias"].astype(logits.dtype)
+
+    def outputs(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, Any]:
+        """tokens [T, ...] int -> (carry, the cell's ys [T, ..., H]): `apply` without `readout`, for terms on ys."""
+        key = options.get("key")
+        if key is not None:
+            key, options["key"] = jax.random.split(key)
+        xs = self._inputs(params, tokens, valid_steps(tokens.shape[0], options), key)
+        return unroll(self.cell, params["cell"], carry, xs, **options)
+
+    def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
+        """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`.
+
+        With a `key` among them the model has its noise: the embedding's dropout and all that is in the cell.
+        """
+        carry, ys = self.outputs(params, carry, tokens, **options)
+        return carry, self.readout(params, ys)
+
+    def step(self, params: Params, carry: Carry, token: jax.Array) -> tuple[Carry, jax.Array]:
+        """token [...] int -> (carry, logits [..., V] of the next symbol), for generation."""
+        carry, y = self.cell.step(params["cell"], carry, self._inputs(params, token))
+        return carry, self.readout(params, y)
+
+    def loss(
+        self,
+        params: Params,
+        carry: Carry | None,
+        tokens: jax.Array,
+        targets: jax.Array,
+        *,
+        weights: jax.Array | None = None,
+        unit: str = "nats",
+        **options: Any,
+    ) -> tuple[jax.Array, Carry]:
+        """Mean negative log-likelihood per target, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
+
+        tokens, targets [T, ...] int; weights [T, ...]: how much each target counts (None: 1). What `lengths` or `mask`
+        (options of `unroll`) take away does not count, nor what has weight 0: there a target may be any number, such
+        as -1. unit: "nats" or "bits". Raises ValueError for another unit.
+        """
+        if unit not in ("nats", "bits"):
+            raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
+        valid = valid_steps(tokens.shape[0], options)
+        if weights is not None:
+            if jnp.shape(weights) != jnp.shape(tokens):
+                raise ValueError(
+                    f"weights: expected [T, ...] = {jnp.shape(tokens)}, as tokens, got {jnp.shape(weights)}"
+                )
+            valid = valid & (weights != 0)
+        checks.tokens(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
+        carry, logits = self.apply(params, carry, tokens, **options)
+        nats = mean_cross_entropy(logits, targets, weights, valid)
+        return nats / (math.log(2) if unit == "bits" else 1), carry
+
+
+@factory
+def language_model(
+    cell: Cell,
+    vocabulary_size: int,
+    embedding_size: int | None = None,
+    *,
+    tied: bool = False,
+    embedding_dropout: float = 0.0,
+) -> LanguageModel:
+    """A recurrent language model: p(symbol | all before) = softmax(y readout + bias), y from `cell` over the symbols.
+
+    cell: any cell, or a stack of them. vocabulary_size: V symbols, numbered from 0.
+    embedding_size: symbols come in as learned vectors of this size E; None: as one-hot vectors of size V.
+    tied: the readout is the embedding transposed (Press and Wolf 2017, arXiv 1608.05859), which needs E = H.
+    embedding_dropout: the part of the vocabulary whose vectors are 0 in a call with a key: see
+        `jaxrnn.regularizers.embedding_dropout`. Other dropout is of the cell: `dropout(stack(...), input=, output=)`.
+    Raises TypeError or ValueError for options that do not fit. Mikolov et al. 2010, "Recurrent neural network based
+    language model".
+    """
+    checks.positive(vocabulary_size, "vocabulary_size")
+    sizes(vocabulary_size, embedding_size, embedding_dropout)
+    if tied and embedding_size is None:
+        raise ValueError("embedding_size: expected a size with tied=True, got None: one-hot inputs have no embedding")
+    return LanguageModel(cell, vocabulary_size, embedding_size, tied, embedding_dropout)

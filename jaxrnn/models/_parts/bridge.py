@@ -1,0 +1,53 @@
+"""From the carry of one cell, or a vector, to the first carry of another."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core.cell import Carry, Params
+from jaxrnn._core.numerics import like, product
+
+
+def init(key: Any, before: Any, after: Any, dtype: Any, *, always: bool = False) -> Params:
+    """Parameters of a bridge between carries of these shapes, without batch axes: none where the two are alike."""
+    alike = jax.tree.structure(before) == jax.tree.structure(after)
+    if alike and not always and all(jax.tree.leaves(jax.tree.map(lambda a, b: a.shape == b.shape, before, after))):
+        return {}
+    kernel = initializers.lecun_normal()(key, (flat_size(before), flat_size(after)), dtype)
+    return {"kernel": kernel, "bias": jnp.zeros(flat_size(after), dtype)}
+
+
+def crossed(params: Params, final: Any, start: Carry, axes: int) -> Carry:
+    """The carry to begin with in place of `start`, from `final` with as many batch axes: itself where they are alike.
+
+    Else tanh(all of final side by side @ kernel + bias), cut into fields. What is not a real number, such as a count of
+    steps, begins as `start` has it.
+    """
+    if not params:
+        return like(final, start)
+    final = flat(final, axes)
+    made = product(final, params["kernel"], final.dtype)
+    made = jnp.tanh(made + params["bias"].astype(made.dtype))
+    leaves, at = [], 0
+    for leaf in jax.tree.leaves(start):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            features = math.prod(leaf.shape[axes:])
+            leaf, at = made[..., at : at + features].reshape(leaf.shape).astype(leaf.dtype), at + features
+        leaves.append(leaf)
+    return jax.tree.unflatten(jax.tree.structure(start), leaves)
+
+
+def flat(carry: Any, axes: int) -> jax.Array:
+    """All real numbers of a carry side by side: [..., N], after as many batch axes."""
+    leaves = [a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jnp.concatenate([a.reshape(*a.shape[:axes], -1) for a in leaves], -1)
+
+
+def flat_size(carry: Any) -> int:
+    """N, from a carry without batch axes."""
+    return sum(math.prod(a.shape) for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating))

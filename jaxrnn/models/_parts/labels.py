@@ -1,0 +1,47 @@
+"""Labels that some sequences or steps have, and the mean cross entropy over those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxrnn._core import checks
+from jaxrnn._core.jax_internals import is_traced
+
+
+def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, weights: Any, valid: Any = True) -> Any:
+    """Which labels count, bool that broadcasts to `shape`: those that are `valid` and have another weight than 0.
+
+    Raises TypeError or ValueError for labels and weights that are not of this shape, and, where they can be looked at,
+    for labels that count and are not a class. letters: the axes of `shape`, for messages.
+    """
+    for name, array in ("labels", labels), ("weights", weights):
+        is_array = hasattr(array, "shape") or isinstance(array, int | float)
+        if array is not None and (not is_array or checks.shape(array) != shape):
+            raise ValueError(
+                f"{name}: expected an array {letters} = {shape}, as xs has before its features, "
+                f"got {checks.describe(array)}"
+            )
+    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise TypeError(f"labels: expected {letters} of int, classes numbered from 0, got {checks.describe(labels)}")
+    count = valid if weights is None else valid & (weights != 0)
+    if not is_traced(labels) and not is_traced(count):
+        known = np.asarray(labels)  # by NumPy: within jit even a comparison of constants is traced
+        wrong = ((known < 0) | (known >= classes)) & np.asarray(count)
+        if wrong.any():
+            at = tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
+            where = f" at {at}" if at else ""
+            raise ValueError(f"labels: expected classes 0 to C - 1 with C={classes}, got {known[at]}{where}")
+    return count
+
+
+def mean_cross_entropy(logits: jax.Array, labels: Any, weights: Any, count: Any) -> jax.Array:
+    """Mean in nats, by `weights` (None: 1), over labels [...] that count; 0 where none does. logits [..., C]."""
+    nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(count, labels, 0))
+    weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
+    nats, weights = jnp.where(count, nats, 0), jnp.where(count, weights, 0)
+    return (nats * weights).sum() / jnp.maximum(weights.sum(), jnp.finfo(nats.dtype).tiny)

@@ -1,0 +1,111 @@
+"""What a cell reads: sequences of features as they are, or symbols as learned vectors or one-hot."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Cell, Params
+from jaxrnn._core.rows import inside
+from jaxrnn.train.regularizers import embedding_dropout
+
+
+def sizes(vocabulary_size: Any, embedding_size: Any, dropout: float) -> None:
+    """Refuse sizes that do not fit one another; None stands for features, and for one-hot vectors."""
+    if vocabulary_size is not None:
+        checks.positive(vocabulary_size, "vocabulary_size")
+    elif embedding_size is not None:
+        raise ValueError("vocabulary_size: expected V with an embedding_size, got None")
+    if embedding_size is not None:
+        checks.positive(embedding_size, "embedding_size")
+    elif dropout:
+        raise ValueError(
+            "embedding_size: expected a size with embedding_dropout, got None: one-hot inputs have no embedding"
+        )
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ValueError(f"embedding_dropout: expected a probability, 0 <= embedding_dropout < 1, got {dropout!r}")
+
+
+def embedding(key: Any, vocabulary_size: int, size: int, dtype: Any, *, tied: bool = False) -> jax.Array:
+    """Fresh vectors [V, E], of entries with variance 1, or 1 / E where they are also read out with."""
+    return initializers.normal(1.0 / math.sqrt(size) if tied else 1.0)(key, (vocabulary_size, size), dtype)
+
+
+def embedded(
+    params: Any, tokens: jax.Array, vocabulary_size: int, *, valid: Any = True, key: Any = None, dropout: float = 0.0
+) -> jax.Array:
+    """tokens [...] int -> vectors [..., E] of params["embedding"], or one-hot [..., V] where there is none.
+
+    `key` and `dropout`: of whole symbols, see `regularizers.embedding_dropout`. What is not `valid` may be any number.
+    """
+    fits(valid, checks.shape(tokens))
+    checks.tokens(tokens, vocabulary_size, "tokens", valid=valid)
+    tokens = jnp.where(valid, tokens, 0)
+    if "embedding" in params:
+        return embedding_dropout(key, params["embedding"], dropout)[tokens]
+    return jax.nn.one_hot(tokens, vocabulary_size, dtype=params["bias"].dtype)
+
+
+def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.ShapeDtypeStruct]:
+    """Fresh params {"cell", "embedding" where there is one}; one y of the cell, in the type to store other params in.
+
+    input_size: D, of sequences of features; None for symbols.
+    """
+    V, E = model.vocabulary_size, model.embedding_size
+    if V is not None and input_size is not None:
+        raise ValueError(f"input_size: expected None for symbols, whose size is known, got {input_size!r}")
+    checks.init(key, E or V or input_size)
+    size = int(E or V or input_size or 0)
+    k1, k2 = jax.random.split(key)
+    params: dict[str, Any] = {"cell": model.cell.init(k1, size)}
+    stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)  # y may be narrower
+    if V is not None and E is not None:
+        params["embedding"] = embedding(k2, V, E, stored)
+    y = model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored))
+    return params, jax.ShapeDtypeStruct(y.shape, stored)
+
+
+def stepped(cell: Cell, params: Params, size: int, dtype: Any) -> int:
+    """H, the size of one y for an x [size]: by `step`, which refuses a cell that looks ahead, at what it is to predict.
+
+    `outputs` would let it pass, and so would teacher forcing.
+    """
+    x = jax.ShapeDtypeStruct((size,), dtype)
+    return jax.eval_shape(cell.step, params, jax.eval_shape(cell.start, params), x)[1].shape[-1]
+
+
+def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> tuple[jax.Array, Any, dict[str, Any]]:
+    """xs [T, ..., D], or [T, ...] int, as the cell of `model` reads it; the valid steps; the options for `unroll`.
+
+    Of a key among the options the embedding's dropout takes its part.
+    """
+    valid, key = valid_steps(len(xs), options), options.get("key")
+    if model.vocabulary_size is None:
+        return xs, valid, options
+    if key is not None:
+        checks.key(key)
+        key, rest = jax.random.split(key)
+        options = {**options, "key": rest}
+    how = {"valid": valid, "key": key, "dropout": model.embedding_dropout}
+    return embedded(params, xs, model.vocabulary_size, **how), valid, options
+
+
+def valid_steps(time: int, options: dict[str, Any]) -> Any:
+    """[T, ...] bool: the steps that the options of `unroll` leave; True where they take none away."""
+    lengths, mask = options.get("lengths"), options.get("mask")
+    valid = True if lengths is None else inside(lengths, time)
+    return valid if mask is None else valid & jnp.asarray(mask, bool)
+
+
+def fits(valid: Any, shape: tuple[int, ...]) -> None:
+    """Refuse steps, of lengths or a mask, that are not those of sequences [T, ...] of this shape."""
+    if valid is not True and checks.shape(valid) not in ((), shape):
+        raise ValueError(
+            f"lengths, mask: expected [...] = {shape[1:]} and [T, ...] = {shape}, the axes of xs, "
+            f"got what says which of {checks.shape(valid)} steps are valid"
+        )

@@ -1,0 +1,55 @@
+"""The first steps without a gradient: a stored carry warms up before it is learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn.run._unroll import unroll
+
+
+def burn_in(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    steps: int,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    engine: Any = None,
+    key: jax.Array | None = None,
+) -> tuple[Carry, Any]:
+    """`unroll` whose first `steps` of T steps update the carry, but are seen by no gradient: (carry, ys [T, ..., H]).
+
+    For a carry stored with old parameters, as in recurrent replay: after `steps` steps it is one that the parameters of
+    today would have made. ys are those of `unroll`; leave the first `steps` of them out of the loss (they have no
+    gradient). The other arguments are those of `unroll`. The two parts draw their noise apart, so that masks which are
+    one for a sequence change there.
+    Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that does not only look back. Kapturowski et
+    al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
+    """
+    checks.positive(steps, "steps")
+    time = jax.tree.leaves(xs)[0].shape[0]
+    if steps >= time:
+        raise ValueError(f"steps: expected fewer than T={time}, got {steps}")
+    _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
+    # What needs the whole sequence cannot be cut: its step says so.
+    jax.eval_shape(cell.step, params, cell.initial_carry(params, batch), jax.tree.map(lambda a: a[0], xs))
+    keys = (None, None) if key is None else jax.random.split(key)
+
+    def part(first, end, carry, lengths, key):
+        cut = jax.tree.map(lambda a: a[first:end], (xs, mask, reset))
+        return unroll(cell, params, carry, cut[0], lengths=lengths, mask=cut[1], reset=cut[2], engine=engine, key=key)
+
+    before = after = None
+    if lengths is not None:
+        before, after = jnp.minimum(lengths, steps), jnp.maximum(jnp.asarray(lengths) - steps, 0)
+    carry, first = jax.lax.stop_gradient(part(0, steps, carry, before, keys[0]))
+    carry, rest = part(steps, time, carry, after, keys[1])
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)

@@ -1,0 +1,169 @@
+"""What `unroll` would do: which engine for each layer and why, the operations of its products, and its memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params, step_with
+from jaxrnn.run._choice import choice
+from jaxrnn.run._unroll import Engine, unroll
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One loop over time: the cell, or a layer of a stack by its name."""
+
+    name: str
+    engine: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What `explain` found; prints as a line for each layer and one each for operations and memory.
+
+    Operations are those of matrix products, a multiplication and an addition counted as two. Bytes are temporary
+    memory at its peak in the compiled program, beside arguments and results. `gradient_` means values and the gradient
+    for params and inputs together.
+    """
+
+    layers: tuple[Layer, ...]
+    forward_flops: int
+    gradient_flops: int
+    forward_bytes: int
+    gradient_bytes: int
+
+    def __str__(self) -> str:
+        lines = [f"{layer.name}: engines.{layer.engine} ({layer.reason})" for layer in self.layers]
+        lines.append(f"products: {self.forward_flops:.4g} FLOPs, {self.gradient_flops:.4g} with the gradient")
+        lines.append(f"memory: {self.forward_bytes:.4g} bytes, {self.gradient_bytes:.4g} with the gradient")
+        return "\n".join(lines)
+
+
+def explain(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    reverse: bool = False,
+    engine: Engine | None = None,
+    key: jax.Array | None = None,
+) -> Explanation:
+    """Say what `unroll` would do with these arguments. They may be arrays or jax.ShapeDtypeStructs; nothing is run.
+
+    The program and that of its gradient are compiled, for the device at hand, to learn what memory they take.
+    Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
+    """
+    layers: list[Layer] = []
+    described = repr(cell)
+
+    def chosen(name, cell):
+        run, reason = choice(cell) if engine is None else (engine, "it was asked for")
+        layers.append(Layer(name, _shown(run), reason))
+
+    def walk(name, cell, params, carry, x):
+        """Visit what `unroll` runs by itself, with one input in place of all."""
+        if cell.sequence is None:
+            chosen(name or described, cell)
+            return step_with(walk, cell, params, carry, x, None)
+        inside = itertools.count()
+
+        def member(inner, params, its, x, key, backwards=False):
+            own = _place(its, carry)
+            own = f"member_{next(inside)}" if own is None else own
+            return walk(".".join(filter(None, (name, own))), inner, params, its, x)
+
+        return cell.sequence(member, params, carry, x, None)
+
+    def run(params, carry, xs, lengths, mask, reset):
+        options: dict[str, Any] = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
+        return unroll(cell, params, carry, xs, **options)
+
+    def gradient(args, rest):
+        result, pull = jax.vjp(lambda args: run(*args, *rest), args)
+        return result, pull(jax.tree.map(_ones, result))
+
+    like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)))
+    batch = checks.inputs(cell, params, xs, "xs", "[T, ..., D]")[1:]
+    args, rest = like((params, carry, xs)), like((lengths, mask, reset))
+    forward = jax.jit(run).trace(*args, *rest)
+    backward = jax.jit(gradient).trace(args, rest)
+    jax.eval_shape(
+        lambda params, carry, xs: walk(
+            "",
+            cell,
+            params,
+            cell.initial_carry(params, batch) if carry is None else carry,
+            jax.tree.map(lambda a: a[0], xs),
+        ),
+        *args,
+    )
+    return Explanation(
+        tuple(layers), _flops(forward.jaxpr.jaxpr), _flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
+    )
+
+
+def _place(part, carry):
+    """Where in a carry a part of it stands, as a path: "" for all of it. An array is known by being the same one."""
+    for inside, leaf in jax.tree_util.tree_leaves_with_path(part)[:1]:
+        leaf = getattr(leaf, "carry", leaf)  # of a pair, as learned_carry hands them on
+        for path, other in jax.tree_util.tree_leaves_with_path(carry):
+            if other is leaf:
+                return jax.tree_util.keystr(path[: len(path) - len(inside)], simple=True, separator=".")
+    return None
+
+
+def _ones(a):
+    """A cotangent that no compiler can drop."""
+    if jnp.issubdtype(a.dtype, jnp.inexact):
+        return jnp.ones_like(a)
+    return jnp.zeros(a.shape, jax.dtypes.float0)
+
+
+def _shown(engine):
+    """The name of an engine, with the options that a `functools.partial` holds."""
+    if isinstance(engine, functools.partial):
+        options = ", ".join([*map(repr, engine.args), *(f"{k}={v!r}" for k, v in engine.keywords.items())])
+        return f"{_shown(engine.func)}({options})"
+    return getattr(engine, "__name__", repr(engine))
+
+
+def _flops(jaxpr: Any) -> int:
+    """Operations of the matrix products, those in a loop as often as it turns; of a branch, the dearest."""
+    total = 0
+    for e in jaxpr.eqns:
+        if e.primitive.name == "dot_general":
+            ((contracted, _), _), left = e.params["dimension_numbers"], e.invars[0].aval.shape
+            total += 2 * e.outvars[0].aval.size * math.prod(left[i] for i in contracted)
+        inside = [_flops(inner) for inner in _inner(e)]
+        if e.primitive.name == "cond":
+            total += max(inside)
+        else:
+            total += e.params.get("length", 1) * sum(inside) if e.primitive.name == "scan" else sum(inside)
+    return total
+
+
+def _inner(equation: Any) -> Iterator[Any]:
+    """The programs within an equation; of a custom rule the one forward: in a gradient the rule is applied already."""
+    for value in equation.params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            one = getattr(one, "jaxpr", one)
+            if hasattr(one, "eqns"):
+                yield one
+
+
+def _bytes(traced: Any) -> int:
+    return traced.lower().compile().memory_analysis().temp_size_in_bytes

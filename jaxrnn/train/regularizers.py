@@ -1,0 +1,87 @@
+"""Loss terms on the outputs of a cell, and dropout of whole symbols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.numerics import wide
+
+
+def activation_regularization(ys: jax.Array, alpha: Any, valid: Any = None) -> jax.Array:
+    """AR: alpha times the mean of y², over all steps, rows and units: ys [T, ..., H] -> a scalar.
+
+    valid: [T, ...] bool, the steps that count, such as `jnp.arange(T)[:, None] < lengths`; None: all of them. What
+    stands at the others, NaN too, reaches neither value nor gradient. With none at all it is 0.
+    Half types are squared and summed in float32, the type of the result.
+
+    The papers write alpha L2(m ⊙ h_t), m being the dropout mask of the output; their code takes the mean of the squares
+    as here, of the last layer's outputs *after* dropout, with alpha = 2. Merity, McCann and Socher 2017, arXiv
+    1708.01009; Merity, Keskar and Socher 2017, arXiv 1708.02182. Raises TypeError or ValueError for shapes that do not
+    fit.
+    """
+    ys, valid, _ = _steps(ys, valid, None)
+    return alpha * _mean_square(ys, valid)
+
+
+def temporal_activation_regularization(ys: jax.Array, beta: Any, valid: Any = None, reset: Any = None) -> jax.Array:
+    """TAR: beta times the mean of (y_t - y_{t-1})², over all pairs of steps, rows, units: ys [T, ..., H] -> a scalar.
+
+    valid: as in `activation_regularization`; a pair counts where both of its steps do. reset: [T, ...] bool, as given
+    to a forward `unroll`; a pair whose t restarts is of two sequences, and does not count. No pair at all, as with
+    T = 1, gives 0.
+
+    The papers write beta L2(h_t - h_{t+1}); their code takes the mean of the squares over T-1 pairs as here, of the
+    last layer's outputs *before* dropout, with beta = 1. For papers and errors see `activation_regularization`.
+    """
+    ys, valid, reset = _steps(ys, valid, reset)
+    # Selected before the difference, whose gradient would otherwise be 0 · NaN.
+    pairs = valid[1:] & valid[:-1] & ~reset[1:]
+    after, before = (jnp.where(pairs[..., None], side, 0) for side in (ys[1:], ys[:-1]))
+    return beta * _mean_square(after - before, pairs)
+
+
+def embedding_dropout(key: Any, embedding: jax.Array, rate: float) -> jax.Array:
+    """An embedding [V, E] with each of its rows, whole, 0 with probability `rate`, else times 1 / (1 - rate).
+
+    One draw for one look-up of [T, ...] symbols makes a symbol that is dropped absent wherever it occurs. key: a
+    `jax.random.key`; None, as at evaluation, gives the embedding as it is. Where the readout is tied to the embedding,
+    drop what symbols are looked up in, not what logits are made from, as AWD-LSTM does.
+    Raises ValueError unless 0 <= rate < 1. Gal and Ghahramani 2016, arXiv 1512.05287, section 4.2; with the scaling,
+    Merity, Keskar and Socher 2017, arXiv 1708.02182, section 4.3.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+        raise ValueError(f"rate: expected a number with 0 <= rate < 1, got {rate!r}")
+    if jnp.ndim(embedding) != 2:
+        raise ValueError(f"embedding: expected [V, E], got {checks.shape(embedding)}")
+    if key is None:
+        return embedding
+    keep = jax.random.bernoulli(key, 1 - rate, (embedding.shape[0], 1))
+    scaled = embedding.astype(wide(embedding.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to a half type
+    return jnp.where(keep, scaled, 0).astype(embedding.dtype)
+
+
+def _steps(ys: Any, valid: Any, reset: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The three as arrays, outputs widened; flags are filled in where None."""
+    if jnp.ndim(ys) < 2 or not jnp.issubdtype(jnp.result_type(ys), jnp.floating):
+        raise ValueError(f"ys: expected outputs [T, ..., H] of floating point, got {checks.describe(ys)}")
+    for flags, name in (valid, "valid"), (reset, "reset"):
+        if flags is not None and jnp.result_type(flags) != jnp.bool_:
+            raise TypeError(f"{name}: expected [T, ...] of bool, got {checks.describe(flags)}")
+        if flags is not None and checks.shape(flags) != ys.shape[:-1]:
+            raise ValueError(
+                f"{name}: expected [T, ...] = {ys.shape[:-1]}, the axes of ys before H, got {checks.shape(flags)}"
+            )
+    valid = jnp.ones(ys.shape[:-1], bool) if valid is None else jnp.asarray(valid)
+    reset = jnp.zeros(ys.shape[:-1], bool) if reset is None else jnp.asarray(reset)
+    return ys.astype(wide(ys.dtype)), valid, reset
+
+
+def _mean_square(values: jax.Array, counted: jax.Array) -> jax.Array:
+    """The mean of values² [..., H] where counted [...]; 0 where nothing is."""
+    values = jnp.where(counted[..., None], values, 0)
+    count = jnp.maximum(counted.sum().astype(values.dtype) * values.shape[-1], 1)  # a product that int32 may not hold
+    return (values**2).sum() / count

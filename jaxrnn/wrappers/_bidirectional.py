@@ -1,0 +1,67 @@
+"""Two cells over one sequence, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Cell
+from jaxrnn._core.composition import one_array
+from jaxrnn._core.record import factory
+
+MERGES = {
+    "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+}
+
+
+@factory
+def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "concat") -> Cell:
+    """One cell from left to right and another from right to left: y_t of what is before t and of what is after.
+
+        y_t = merge(forward's y_t, backward's y_t)
+
+    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y stand at the positions of the
+    inputs. Params and carry: {"forward": ..., "backward": ...}; the carry that comes back is forward's after the last
+    valid step and backward's after the first. With `lengths` each row's backward starts at its own last step. A `reset`
+    parts a row for both: backward restarts when it leaves a segment at its first step.
+
+    It needs the whole sequence: `unroll` takes it, `step` refuses. Each direction is run by the engine that it would be
+    run by alone. Raises TypeError for what is not a cell, ValueError for another word.
+    Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
+    """
+    merged = merge
+    if isinstance(merge, str):
+        merged = MERGES.get(merge) or getattr(jnp, merge, None)  # jnp.multiply comes as its name
+    if not callable(merged):
+        raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
+
+    def init(key, input_size):
+        k1, k2 = jax.random.split(key)
+        return {"forward": forward.init(k1, input_size), "backward": backward.init(k2, input_size)}
+
+    def sequence(run, params, carry, xs, key):
+        k1, k2 = (None, None) if key is None else jax.random.split(key)
+        there, ys = run(forward, params["forward"], carry["forward"], xs, k1)
+        back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
+        if merge in MERGES:
+            one_array("bidirectional", forward, ys)
+            one_array("bidirectional", backward, zs)
+        if merge in ("sum", "mean") and jnp.shape(ys) != jnp.shape(zs):
+            raise ValueError(
+                f"merge: expected y of one size from both cells for {merge!r}, got {checks.describe(ys)} of "
+                f"{forward!r} and {checks.describe(zs)} of {backward!r}; merge='concat' takes two sizes"
+            )
+        return {"forward": there, "backward": back}, merged(ys, zs)
+
+    first = forward.input
+    return Cell(
+        init,
+        lambda params: {"forward": forward.start(params["forward"]), "backward": backward.start(params["backward"])},
+        None if first is None else lambda params: first(params["forward"]),
+        sequence=sequence,
+    )

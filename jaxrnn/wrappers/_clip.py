@@ -1,0 +1,84 @@
+"""Bounds on the carry, and on the gradient of the recurrent path."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.composition import distributed, in_parts
+from jaxrnn._core.jax_internals import clip_cotangent
+from jaxrnn._core.record import factory
+
+
+def _bound(value, argument="bound"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{argument}: expected a number above 0, got {value!r}")
+
+
+@factory
+def clip_carry(cell: Cell, bound: float) -> Cell:
+    """The same cell with every field of its carry kept within ±bound after each step; y is made of the clipped one.
+
+    Where it is clipped the gradient stops. Keeps the three parts; around a composition it is around each member. For
+    the clip of an LSTM's c alone, before h is made of it, see `lstm(cell_clip=...)`.
+    Raises ValueError for a bound that is not above 0, TypeError, for a composition when traced, for a cell that is not
+    in three parts.
+    """
+    _bound(bound)
+    if cell.sequence is not None:
+        return distributed(cell, lambda leaf: clip_carry(leaf, bound))
+    in_parts(cell, "clip_carry")
+
+    clip = Stage(None, lambda params, s, u, v: _floating(lambda a: jnp.clip(a, -bound, bound), s))
+    return dataclasses.replace(cell, stages=(*cell.stages, clip))
+
+
+@factory
+def clip_gradient(cell: Cell, bound: float) -> Cell:
+    """The same cell, with the gradient that comes back through its recurrent products clipped to ±bound.
+
+    What clips is the cotangent of what a product reads, element by element, at each step; the pointwise way from carry
+    to carry (an LSTM's f c) is untouched, and so are values. Keeps the three parts; around a composition it is around
+    each member. FlashRNN (Pöppel, Beck and Hochreiter 2024, arXiv 2412.07752) calls it the recurrent gradient clip.
+    For the norm of the whole gradient take `optax.clip_by_global_norm`.
+    Raises ValueError for a bound that is not above 0, TypeError, for a composition when traced, for a cell that is not
+    in three parts.
+    """
+    _bound(bound)
+    if cell.sequence is not None:
+        return distributed(cell, lambda leaf: clip_gradient(leaf, bound))
+    in_parts(cell, "clip_gradient")
+    return _on_operands(cell, functools.partial(clip_cotangent, bound))
+
+
+@factory
+def cut_gradient(cell: Cell) -> Cell:
+    """The same cell, with no gradient coming back through its recurrent products.
+
+    It still comes through the pointwise way from carry to carry, such as an LSTM's f c; of an Elman cell nothing is
+    left but one step. Values are untouched. Keeps the three parts; around a composition it is around each member.
+    FlashRNN's recurrent gradient cut; the LSTM of 1997 was trained so (Hochreiter and Schmidhuber).
+    Raises TypeError, for a composition when traced, for a cell that is not in three parts.
+    """
+    if cell.sequence is not None:
+        return distributed(cell, cut_gradient)
+    in_parts(cell, "cut_gradient")
+    return _on_operands(cell, jax.lax.stop_gradient)
+
+
+def _on_operands(cell, f):
+    """The cell with a function on what its recurrent products read."""
+
+    def under(recur):
+        return lambda params, s: recur(params, _floating(f, s))
+
+    stages = (s._replace(recur=under(s.recur)) if s.recur and s.recurrent else s for s in cell.stages)
+    return dataclasses.replace(cell, stages=tuple(stages))
+
+
+def _floating(f, tree):
+    return jax.tree.map(lambda a: f(a) if jnp.issubdtype(a.dtype, jnp.inexact) else a, tree)

@@ -1,0 +1,86 @@
+"""A carry that restarts, or is held, where a flag that comes with the input says so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core.cell import Cell
+from jaxrnn._core.composition import around, at_leaves, with_extra
+from jaxrnn._core.record import factory
+from jaxrnn._core.rows import select
+
+FLAG = jax.ShapeDtypeStruct((), jnp.bool_)
+
+
+@factory
+def with_reset(cell: Cell) -> Cell:
+    """The same cell on (x, reset [...] bool): where True, the carry restarts before the step.
+
+    By selection, so that a NaN in the old carry does not survive. Keeps the three parts: the restart is a stage
+    without a product. It goes outermost: within a zoneout, which keeps the old state, or a learned carry, which it
+    would not know, it would not restart. `unroll(reset=)` puts it there.
+    Raises TypeError, when traced, for a composition that also runs backwards.
+    """
+    if cell.plain_step is not None:
+        inner = cell.plain_step
+
+        def step(params, carry, x):
+            x, reset = x
+            return inner(params, select(reset, cell.start(params), carry), x)
+
+        return Cell(cell.init, cell.start, with_extra(cell, FLAG), plain_step=step, gates=cell.gates)
+    if cell.sequence is not None:
+        return _flagged(cell, with_reset)
+    made = around(
+        cell,
+        lambda params, s, reset: (select(reset, cell.start(params), s), ()),
+        lambda params, s, kept, reset: s,
+    )
+    return dataclasses.replace(made, input=with_extra(cell, FLAG))
+
+
+@factory
+def with_mask(cell: Cell) -> Cell:
+    """The same cell on (x, mask [...] bool): where False, the carry is held.
+
+    y is then not to be used, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
+    initial one, so that nothing of it reaches a gradient. x must be finite where it is masked: `unroll` sees to that.
+    Keeps the three parts. Raises TypeError, when traced, for a composition that also runs backwards.
+    """
+    if cell.plain_step is not None:
+        inner = cell.plain_step
+
+        def step(params, carry, x):
+            x, mask = x
+            new, y = inner(params, select(mask, carry, cell.start(params)), x)
+            return select(mask, new, carry), y
+
+        return Cell(cell.init, cell.start, with_extra(cell, FLAG), plain_step=step, gates=cell.gates)
+    if cell.sequence is not None:
+        return _flagged(cell, with_mask)
+    made = around(
+        cell,
+        lambda params, s, mask: (select(mask, s, cell.start(params)), s),
+        lambda params, new, old, mask: select(mask, new, old),
+    )
+    return dataclasses.replace(made, input=with_extra(cell, FLAG))
+
+
+def _flagged(cell, make):
+    """The composition with `make` around each of its leaves, to which the flag is handed past all between."""
+
+    def sequence(run, params, carry, xs, key):
+        xs, flag = xs
+
+        def act(run, leaf, params, carry, xs, key):
+            if run.keywords["backwards"]:
+                raise TypeError(f"{make.__name__}: {cell!r} also runs backwards; pass reset=, mask= to jaxrnn.unroll")
+            return run(make(leaf), params, carry, (xs, flag), key)
+
+        return at_leaves(cell, act)(run, params, carry, xs, key)
+
+    base = make(dataclasses.replace(cell, sequence=None)) if cell.has_parts else cell
+    return dataclasses.replace(base, input=with_extra(cell, FLAG), sequence=sequence)

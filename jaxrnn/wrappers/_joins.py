@@ -1,0 +1,140 @@
+"""What stands before, after or beside a cell and sees one step only: it is run outside the loop, over all of T."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import initializers
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Cell, Params, features
+from jaxrnn._core.composition import one_array, within
+from jaxrnn._core.numerics import nonlinearity, product
+from jaxrnn._core.record import factory
+
+
+@factory
+def residual(cell: Cell) -> Cell:
+    """The cell with its input added: y_t <- y_t + x_t, so x and y are of one size.
+
+    Added outside the loop. Raises ValueError, when traced, where the sizes differ. He et al. 2015, arXiv 1512.03385.
+    """
+
+    def sequence(run, params, carry, xs, key):
+        carry, ys = run(cell, params, carry, xs, key)
+        _same_size("residual", cell, xs, ys)
+        return carry, ys + xs.astype(ys.dtype)
+
+    return Cell(cell.init, cell.start, cell.input, sequence=sequence, gates=cell.gates)
+
+
+@factory
+def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = initializers.glorot_uniform()) -> Cell:
+    """The cell with a gate between its y and its input, of one size: x [..., D], D = H.
+
+        t = sigmoid(x kernel + bias),    y <- t y + (1 - t) x
+
+    Params {"cell": ..., "kernel" [D, H], "bias" [H]}; `gate_bias` is what bias starts from: below 0, x passes. Outside
+    the loop. Raises ValueError, when traced, where the sizes differ. Srivastava, Greff and Schmidhuber 2015, arXiv
+    1505.00387.
+    """
+
+    def init(key, input_size):
+        k1, k2 = jax.random.split(key)
+        params = cell.init(k1, input_size)
+        stored = _stored(params)
+        kernel = kernel_init(k2, (input_size, input_size), stored)
+        return {"cell": params, "kernel": kernel, "bias": jnp.full(input_size, gate_bias, stored)}
+
+    def sequence(run, params, carry, xs, key):
+        carry, ys = run(cell, params["cell"], carry, xs, key)
+        _same_size("highway", cell, xs, ys)
+        z = product(xs, params["kernel"], ys.dtype)
+        t = jax.nn.sigmoid(z + params["bias"].astype(z.dtype))
+        return carry, (t * ys + (1 - t) * xs.astype(t.dtype)).astype(ys.dtype)
+
+    return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
+
+
+@factory
+def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.lecun_normal()) -> Cell:
+    """The cell with a linear map of its output: y <- y kernel + bias, [..., size].
+
+    Params {"cell": ..., "kernel" [H, size], "bias" [size]}. Outside the loop, one product; it does not reach the carry.
+    For the projection within the recurrence of an LSTM see `lstm(projection=...)`.
+    Raises ValueError for a size below 1.
+    """
+    checks.positive(size, "size")
+
+    def init(key, input_size):
+        k1, k2 = jax.random.split(key)
+        params = cell.init(k1, input_size)
+        stored = _stored(params)
+        y = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored))
+        one_array("projection", cell, y)
+        H = y.shape[-1]
+        return {"cell": params, "kernel": kernel_init(k2, (H, size), stored), "bias": jnp.zeros(size, stored)}
+
+    def sequence(run, params, carry, xs, key):
+        carry, ys = run(cell, params["cell"], carry, xs, key)
+        one_array("projection", cell, ys)
+        z = product(ys, params["kernel"], ys.dtype)
+        return carry, (z + params["bias"].astype(z.dtype)).astype(ys.dtype)
+
+    return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
+
+
+@factory
+def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.lecun_normal()) -> Cell:
+    """The cell on a linear map of its input: x <- x kernel, [..., size], a kernel of low rank for few parameters.
+
+    Params {"cell": ..., "kernel" [D, size]}. Outside the loop, one product. Raises ValueError for a size below 1.
+    """
+    checks.positive(size, "size")
+
+    def init(key, input_size):
+        k1, k2 = jax.random.split(key)
+        params = cell.init(k1, size)
+        return {"cell": params, "kernel": kernel_init(k2, (input_size, size), _stored(params))}
+
+    def sequence(run, params, carry, xs, key):
+        compute = jnp.promote_types(xs.dtype, params["kernel"].dtype)
+        xs = product(xs, params["kernel"], compute).astype(compute)
+        return run(cell, params["cell"], carry, xs, key)
+
+    return Cell(init, within(cell.start), features, sequence=sequence, gates=cell.gates)
+
+
+@factory
+def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | None = None) -> Cell:
+    """A function of one step, as a cell without a carry, for a layer of a `stack`: y_t = f(x_t), or f(params, x_t).
+
+    f(x [..., D]) -> y for any leading axes, `unroll` calls it once on all of T; also a name in jax.nn, such as "relu".
+    init(key, input_size) -> params: with it f is called as f(params, x). The carry is ().
+    """
+    function = nonlinearity(f, "f")
+    if init is not None and not callable(init):
+        raise TypeError(f"init: expected a function (key, input_size) -> params, got {init!r}")
+
+    def sequence(run, params, carry, xs, key):
+        return carry, function(xs) if init is None else function(params, xs)
+
+    return Cell((lambda key, input_size: ()) if init is None else init, lambda params: (), sequence=sequence)
+
+
+def _same_size(wrapper, cell, xs, ys):
+    one_array(wrapper, cell, xs, "x")
+    one_array(wrapper, cell, ys)
+    if xs.shape != ys.shape:
+        raise ValueError(
+            f"{wrapper}: expected y of the shape of x, [..., H] with H=D, got x {checks.describe(xs)} and "
+            f"y {checks.describe(ys)} of {cell!r}; projection(cell, D) gives y that size"
+        )
+
+
+def _stored(params):
+    """The widest type that params are stored in."""
+    return max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize, default=jnp.dtype("float32"))

@@ -1,0 +1,138 @@
+"""Layer normalisation inside a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.composition import in_parts, within
+from jaxrnn._core.record import factory
+from jaxrnn._core.taps import tapped
+
+
+@factory
+def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> Cell:
+    """The same cell with layer normalisation of its products, and of an LSTM's c on its way to h'.
+
+        LN(a; gain) = gain (a - mean(a)) / sqrt(var(a) + epsilon)
+        x W  becomes  LN(x W; input_gain),    h U  becomes  LN(h U; recurrent_gain),    both before their biases
+        h' = o tanh(LN(c'; cell_gain) + cell_bias)        in an LSTM; c' itself is carried as it is
+
+    mean and variance over the H units of each gate (per_gate=True), or over all G·H that one product gives, as haste
+    and Ba et al. have it. Params {"cell": ..., "input_gain" [G·H], "recurrent_gain": one [G·H] for each recurrent
+    product of a step, and, for cells with a c, "cell_gain" [H], "cell_bias" [H]}; gains start from 1, cell_bias from 0.
+    The biases of the cell are those of the normalised values. An LSTM's projection is not normalised.
+
+    Keeps the three parts: the recurrent product stays bare, its normalisation is in `update`, which then mixes units.
+    Raises TypeError for a composition or a plain step, ValueError, in `init`, for a cell whose products are not made by
+    `jaxrnn.cell.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+    """
+    if not cell.has_parts and cell.sequence is not None:
+        raise TypeError(f"layer_norm: expected one cell, got {cell!r}; it goes inside, around each cell")
+    in_parts(cell, "layer_norm")
+    drive, within_cell = cell.drive, cell.sequence
+    assert drive is not None
+
+    def normed(params, a, gain):
+        H = params["input_gain"].shape[-1] // max(1, len(cell.gates))
+        blocks = a.shape[-1] // H if per_gate and a.shape[-1] % H == 0 else 1
+        split = a.reshape(*a.shape[:-1], blocks, -1)
+        mean = split.mean(-1, keepdims=True)
+        split = (split - mean) * jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)
+        return split.reshape(a.shape) * gain.astype(a.dtype)
+
+    def init(key, input_size):
+        params = cell.init(key, input_size)
+        x = jax.ShapeDtypeStruct((input_size,), jnp.float32) if cell.input is None else cell.input(params)
+        sizes = jax.eval_shape(_sizes, params, x)
+        if len(sizes["input"]) != 1 or len(sizes["recurrent"]) != len(places):
+            raise ValueError(
+                "layer_norm: expected a cell whose drive, and whose every recurrent stage, has one product made by "
+                f"jaxrnn.cell.product, got {cell!r}; of several cells in one, wrap each"
+            )
+        stored = jax.tree.leaves(params)[0].dtype
+        made = {
+            "cell": params,
+            "input_gain": jnp.ones(sizes["input"][0].shape, stored),
+            "recurrent_gain": [jnp.ones(a.shape, stored) for a in sizes["recurrent"]],
+        }
+        if sizes["cell"]:
+            made["cell_gain"] = jnp.ones(sizes["cell"][0].shape, stored)
+            made["cell_bias"] = jnp.zeros(sizes["cell"][0].shape, stored)
+        return made
+
+    def _sizes(params, x):
+        """What is to be normalised, as it is tapped."""
+        found: dict[str, list[Any]] = {"input": [], "recurrent": [], "cell": []}
+
+        def into(name):
+            return lambda a: found[name].append(a) or a
+
+        with tapped({"product": into("input")}):
+            u = drive(params, x)
+        state = cell.start(params)
+        for stage in cell.stages:
+            with tapped({"product": into("recurrent")} if stage.recurrent else {}):
+                v = None if stage.recur is None else stage.recur(params, state)
+            with tapped({"cell": into("cell")}):
+                state = stage.update(params, state, u, v)
+        return found
+
+    def normed_drive(params, x):
+        with tapped({"product": lambda a: normed(params, a, params["input_gain"])}):
+            return drive(params["cell"], x)
+
+    def normed_cell(params):
+        def f(c):
+            return normed(params, c, params["cell_gain"]) + params["cell_bias"].astype(c.dtype)
+
+        return {"cell": f} if "cell_gain" in params else {}
+
+    def normed_stage(stage, place):
+        """The stage, whose product is the `place`-th recurrent one; place None: it is left alone."""
+
+        def recur(params, s):
+            found: list[Any] = []
+            with tapped({"product": lambda a: found.append(a) or a}):
+                stage.recur(params["cell"], s)
+            return found[0]
+
+        def update(params, s, u, v):
+            if place is not None:  # what `recur` makes of the product: a bias may come after it
+                gain = params["recurrent_gain"][place]
+                with tapped({"product": lambda _: normed(params, v, gain)}, alone=True):
+                    v = stage.recur(params["cell"], s)
+            with tapped(normed_cell(params)):
+                return stage.update(params["cell"], s, u, v)
+
+        if stage.recur is None or place is None:
+            recur = within(stage.recur)
+        return Stage(recur, update, stage.recurrent)
+
+    # Which stages have a recurrent product: the place of each is that of its gain.
+    places = [k for k, stage in enumerate(cell.stages) if stage.recur is not None and stage.recurrent]
+    stages = tuple(normed_stage(s, places.index(k) if k in places else None) for k, s in enumerate(cell.stages))
+
+    def sequence(run, params, carry, xs, key):
+        """A cell with noise has it within: what it runs in its place is normalised in turn."""
+        assert within_cell is not None
+
+        def member(inner, params_, *args, **direction):
+            made = layer_norm(inner, per_gate=per_gate, epsilon=epsilon)
+            return run(made, {**params, "cell": params_}, *args, **direction)
+
+        return within_cell(member, params["cell"], carry, xs, key)
+
+    return Cell(
+        init,
+        within(cell.start),
+        within(cell.input),
+        normed_drive,
+        stages,
+        lambda params, carry: cell.output(params["cell"], carry),
+        sequence=None if cell.sequence is None else sequence,
+        gates=cell.gates,
+    )

@@ -1,0 +1,89 @@
+"""Mixed precision: which type parameters, products, carries and outputs have."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core import checks
+from jaxrnn._core.cell import Cell
+from jaxrnn._core.composition import at_leaves
+from jaxrnn._core.numerics import like
+from jaxrnn._core.record import factory
+
+
+@factory
+def precision(
+    cell: Cell,
+    *,
+    compute_dtype: Any = "bfloat16",
+    param_dtype: Any = "float32",
+    carry_dtype: Any = None,
+    output_dtype: Any = None,
+) -> Cell:
+    """The same cell with a type for each thing: `precision(cell)` keeps float32 parameters and computes in bfloat16.
+
+    param_dtype: what `init` makes, and gradients and optimizers see. compute_dtype: what parameters and inputs are
+    cast to before the loop, and products multiply; those of half-width types are summed in float32. carry_dtype: of
+    every field of the carry (None: compute_dtype); "float32" keeps what is summed over many steps. output_dtype: of y
+    (None: compute_dtype). Around a composition it is around all of it; a learned carry goes outside,
+    `learned_carry(precision(cell))`, to be kept as it is stored, and what `emit_carry` gives has the type of y. A
+    cell made with a `dtype` of its own computes
+    in that.
+
+    float16 wants its loss scaled as well: `jaxrnn.loss_scale`. Raises TypeError for a type that is not floating.
+    Micikevicius et al. 2018, arXiv 1710.03740.
+    """
+    for value, argument in (
+        (compute_dtype, "compute_dtype"),
+        (param_dtype, "param_dtype"),
+        (carry_dtype, "carry_dtype"),
+        (output_dtype, "output_dtype"),
+    ):
+        checks.floating(value, argument)
+    carried = compute_dtype if carry_dtype is None else carry_dtype
+    shown = compute_dtype if output_dtype is None else output_dtype
+
+    def sequence(run, params, carry, xs, key):
+        params, xs = _cast(params, compute_dtype), _cast(xs, compute_dtype)
+
+        def act(run, leaf, *args):
+            return run(_carrying(leaf, carried), *args)
+
+        carry, ys = at_leaves(cell, act)(run, params, carry, xs, key)
+        return carry, _cast(ys, shown)
+
+    return dataclasses.replace(
+        cell,
+        init=lambda key, input_size: _cast(cell.init(key, input_size), param_dtype),
+        start=lambda params: _cast(cell.start(_cast(params, compute_dtype)), carried),
+        drive=None,
+        stages=(),
+        plain_step=None,
+        sequence=sequence,
+    )
+
+
+@factory
+def _carrying(cell: Cell, carry_dtype: Any) -> Cell:
+    """The cell with its carry in another type: `update` keeps the type it is given."""
+    plain_step = cell.plain_step
+
+    def start(params):
+        return _cast(cell.start(params), carry_dtype)
+
+    if plain_step is None:
+        return dataclasses.replace(cell, start=start)
+
+    def step(params, carry, x):
+        new, y = plain_step(params, carry, x)
+        return like(new, carry), y
+
+    return dataclasses.replace(cell, start=start, plain_step=step)
+
+
+def _cast(tree, dtype):
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)

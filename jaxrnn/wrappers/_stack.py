@@ -1,0 +1,73 @@
+"""Cells one above the other."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core.cell import Cell
+from jaxrnn._core.composition import one_array
+from jaxrnn._core.record import factory
+from jaxrnn.wrappers._noise import drop, rate
+
+
+@factory
+def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False, dropout: float = 0.0) -> Cell:
+    """Cells one above the other: each reads the y of the one below. Params and carry: {"layer_0": ..., "layer_1": ...}.
+
+    `step` runs one layer after another; `unroll` runs each layer over all of T before the next, so that each drive is
+    one product: equal.
+
+    names: of the layers, in place of layer_0 and so on.
+    skip: every layer reads x too, [x, y below], and the stack's y is that of all layers side by side (Graves 2013,
+        arXiv 1308.0850). To add x to a layer's y instead, give it as `residual(cell)`.
+    dropout: the part of each layer's y that the next does not see, where `unroll` has a key: fresh each step, what is
+        left times 1 / (1 - dropout), none in what comes out of the stack; as PyTorch's `dropout`.
+
+    As many layers in both directions, PyTorch's `bidirectional=True, num_layers=L`, are
+    `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
+    Raises TypeError for what is not a cell, ValueError for names that are not one for each.
+    """
+    if not cells or any(not isinstance(cell, Cell) for cell in cells):
+        cure = "; write stack(*cells)" if len(cells) == 1 and isinstance(cells[0], tuple) else ""
+        raise TypeError(f"stack: expected one or more cells, got {cells!r}{cure}")
+    rate(dropout, "dropout")
+    names = tuple(f"layer_{i}" for i in range(len(cells))) if names is None else names
+    if not isinstance(names, tuple) or len(names) != len(cells) or len(set(names)) != len(names):
+        raise ValueError(f"names: expected one of its own for each of {len(cells)} cells, got {names!r}")
+    layers = dict(zip(names, cells, strict=True))
+
+    def init(key, input_size):
+        params, below = {}, jax.ShapeDtypeStruct((input_size,), jnp.float32)
+        x = below
+        for (name, cell), k in zip(layers.items(), jax.random.split(key, len(cells)), strict=True):
+            params[name] = cell.init(k, below.shape[-1])
+            below = cell.outputs(params[name], below)
+            if skip or name != names[-1]:
+                one_array("stack", cell, below)
+            if skip:
+                below = jax.eval_shape(_beside, x, below)
+        return params
+
+    def sequence(run, params, carry, x, key):
+        first, new, ys = x, {}, []
+        keys = [None] * 2 * len(cells) if key is None else list(jax.random.split(key, 2 * len(cells)))
+        for i, (name, cell) in enumerate(layers.items()):
+            new[name], y = run(cell, params[name], carry[name], x, keys[2 * i])
+            ys.append(y)
+            if key is not None and i + 1 < len(cells):
+                y = drop(keys[2 * i + 1], y, dropout)
+            x = _beside(first, y) if skip else y
+        return new, jnp.concatenate(ys, axis=-1) if skip else y
+
+    first = cells[0].input
+    return Cell(
+        init,
+        lambda params: {name: cell.start(params[name]) for name, cell in layers.items()},
+        None if first is None else lambda params: first(params[names[0]]),
+        sequence=sequence,
+    )
+
+
+def _beside(x, y):
+    return jnp.concatenate([x.astype(y.dtype), y], axis=-1)

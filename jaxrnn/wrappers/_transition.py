@@ -1,0 +1,162 @@
+"""Several cells in one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.record import factory
+
+
+@factory
+def deep_transition(*cells: Cell) -> Cell:
+    """Several cells in one step, on one carry: the first sees x and the carry, each other only what the last one left.
+
+        s = cell_0(carry, x);  s = cell_k(s) for k = 1, 2, ...;  carry' = s,  y = that of the last cell
+
+    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], for there is no input. Keeps
+    the three parts: one product per cell in the loop. For cells in parts with one kind of carry, of one size.
+    Raises TypeError or ValueError for others. Pascanu, Gulcehre, Cho and Bengio 2014, arXiv 1312.6026.
+    """
+    _without_noise("deep_transition", cells, 1)
+    names = [f"cell_{k}" for k in range(len(cells))]
+    drives: list[Any] = [cell.drive for cell in cells]
+
+    def init(key, input_size):
+        keys = jax.random.split(key, len(cells))
+        params = {"cell_0": cells[0].init(keys[0], input_size)}
+        for name, cell, k in zip(names[1:], cells[1:], keys[1:], strict=True):
+            params[name] = without_input(cell, k)
+            _same_carry("deep_transition", cells[0], params["cell_0"], cell, params[name])
+        return params
+
+    def drive(params, x):
+        nothing = x[..., :0]
+        return [f(params[name], nothing if k else x) for k, (name, f) in enumerate(zip(names, drives, strict=True))]
+
+    def of(k, stage):
+        def update(params, s, u, v):
+            return stage.update(params[names[k]], s, u[k], v)
+
+        recur = None if stage.recur is None else lambda params, s: stage.recur(params[names[k]], s)
+        return Stage(recur, update, stage.recurrent)
+
+    first = cells[0].input
+    return Cell(
+        init,
+        lambda params: cells[0].start(params["cell_0"]),
+        None if first is None else lambda params: first(params["cell_0"]),
+        drive,
+        tuple(of(k, stage) for k, cell in enumerate(cells) for stage in cell.stages),
+        lambda params, carry: cells[-1].output(params[names[-1]], carry),
+    )
+
+
+@factory
+def fast_slow(*fast: Cell, slow: Cell) -> Cell:
+    """Fast cells that take turns on one carry within a step, and a slow one that sees it once: two or more fast ones.
+
+        h = F_1(h, x);  g = S(g, h);  h = F_2(h, g);  h = F_k(h) for k = 3, 4, ...;  y = h
+
+    where a cell is given (its carry, its input), and hands on its y. Params {"fast_0": ..., "slow": ...}, carry
+    {"fast": ..., "slow": ...}. Keeps the three parts: in a step the products of a cell's input and of its carry stand
+    side by side. For cells in parts; the fast ones with one kind of carry, of one size.
+    Raises TypeError or ValueError for others. Mujika, Meier and Steger 2017, arXiv 1705.08639.
+    """
+    _without_noise("fast_slow", (*fast, slow), 3)
+    names = [f"fast_{k}" for k in range(len(fast))]
+
+    def init(key, input_size):
+        k1, k2, k3, *rest = jax.random.split(key, 1 + len(fast))
+        params = {"fast_0": fast[0].init(k1, input_size)}
+        x = jax.ShapeDtypeStruct((input_size,), jax.tree.leaves(params)[0].dtype)
+        h = fast[0].outputs(params["fast_0"], x)
+        params["slow"] = slow.init(k2, h.shape[-1])
+        g = slow.outputs(params["slow"], h)
+        params["fast_1"] = fast[1].init(k3, g.shape[-1])
+        for name, cell, k in zip(names[2:], fast[2:], rest, strict=True):
+            params[name] = without_input(cell, k)
+        for name, cell in zip(names[1:], fast[1:], strict=True):
+            _same_carry("fast_slow", fast[0], params["fast_0"], cell, params[name])
+        return params
+
+    def reading(cell, name, place, source):
+        """The stages of a cell that reads the output of another, `source`; its u goes from stage to stage."""
+
+        def read(params, s):
+            return source[0].output(params[source[1]], s[source[2]])
+
+        first, *later = cell.stages
+
+        def recur(params, s):
+            v = None if first.recur is None else first.recur(params[name], s[place])
+            return cell.drive(params[name], read(params, s)), v
+
+        def update(params, s, u, v):
+            return s | {place: first.update(params[name], s[place], *v), "u": v[0]}
+
+        return [Stage(recur, update), *(_of(stage, name, place, lambda s, u: s["u"]) for stage in later)]
+
+    def nothing(k):
+        return lambda s, u: u[k]
+
+    stages = [_of(stage, "fast_0", "fast", nothing(0)) for stage in fast[0].stages]
+    stages += reading(slow, "slow", "slow", (fast[0], "fast_0", "fast"))
+    stages += reading(fast[1], "fast_1", "fast", (slow, "slow", "slow"))
+    for k in range(2, len(fast)):
+        stages += [_of(stage, names[k], "fast", nothing(k - 1)) for stage in fast[k].stages]
+    stages.append(Stage(None, lambda params, s, u, v: {"fast": s["fast"], "slow": s["slow"]}))
+    drives: list[Any] = [cell.drive for cell in fast]
+
+    def drive(params, x):
+        """Of the cells that read x or nothing, in their order."""
+        alone = [drives[0](params["fast_0"], x)]
+        return alone + [f(params[name], x[..., :0]) for name, f in zip(names[2:], drives[2:], strict=True)]
+
+    first = fast[0].input
+    return Cell(
+        init,
+        lambda params: {"fast": fast[0].start(params["fast_0"]), "slow": slow.start(params["slow"])},
+        None if first is None else lambda params: first(params["fast_0"]),
+        drive,
+        tuple(stages),
+        lambda params, carry: fast[-1].output(params[names[-1]], carry["fast"]),
+    )
+
+
+def _of(stage, name, place, given):
+    """A stage of the cell `name`, whose state stands in s[place]; its u is given(s, u)."""
+
+    def update(params, s, u, v):
+        return s | {place: stage.update(params[name], s[place], given(s, u), v)}
+
+    recur = None if stage.recur is None else lambda params, s: stage.recur(params[name], s[place])
+    return Stage(recur, update, stage.recurrent)
+
+
+def _without_noise(wrapper, cells, least):
+    if len(cells) < least or any(
+        not isinstance(cell, Cell) or not cell.has_parts or cell.sequence is not None for cell in cells
+    ):
+        raise TypeError(
+            f"{wrapper}: expected {least} or more cells in three parts, no compositions, got {cells!r}; noise and "
+            "weight_norm go around it"
+        )
+
+
+def _same_carry(wrapper, one, params, other, others):
+    wanted, came = jax.eval_shape(one.start, params), jax.eval_shape(other.start, others)
+    if jax.tree.structure(wanted) != jax.tree.structure(came) or wanted != came:
+        raise ValueError(f"{wrapper}: expected cells with the carry of {one!r}, got {other!r}")
+
+
+def without_input(cell: Cell, key: Any) -> Any:
+    """Params of a cell whose input has size 0: of the axes that are as long as the input nothing is left."""
+    params, one, two = cell.init(key, 1), *(jax.eval_shape(lambda n=n: cell.init(key, n)) for n in (1, 2))
+
+    def cut(a, one, two):
+        return a[tuple(slice(0) if m != n else slice(None) for m, n in zip(one.shape, two.shape, strict=True))]
+
+    return jax.tree.map(cut, params, one, two)

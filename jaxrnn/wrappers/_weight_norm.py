@@ -1,0 +1,73 @@
+"""Weight normalisation: kernels as a direction and a length."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.composition import leaves_named, shown, within
+from jaxrnn._core.numerics import wide
+from jaxrnn._core.record import factory
+
+
+@factory
+def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_kernel", "projection")) -> Cell:
+    """The same cell, each column of its kernels written as a length times a direction: W = scale V / |V|.
+
+    Params {"cell": those of the cell, V, "scale": {path of the kernel, such as "cell.kernel": [..., G·H]}}; |V| over
+    the axis that is summed over, so there is a scale for each unit of each gate; no column may be 0. `init` gives the
+    cell its own values: scale = |V|. `names` are those of the parameters, by the last name of their path; of them the
+    cell must have one. The kernels are made once, before the loop. Around a composition it is around all of it.
+    Raises ValueError, in `init`, where no parameter has such a name. Salimans and Kingma 2016, arXiv 1602.07868.
+    """
+
+    def init(key, input_size):
+        params = cell.init(key, input_size)
+        kernels = leaves_named({"cell": params}, names, cell)
+        scale = {path: _length(_wide(v))[..., 0, :].astype(v.dtype) for path, v in kernels.items()}
+        return {"cell": params, "scale": scale}
+
+    def made(params):
+        """The cell's params, with the kernels that are used."""
+
+        def one(path, v):
+            scale = params["scale"].get(shown(path))
+            if scale is None:
+                return v
+            w = _wide(v)
+            return (w / _length(w) * scale[..., None, :].astype(w.dtype)).astype(v.dtype)
+
+        return jax.tree_util.tree_map_with_path(one, {"cell": params["cell"]})
+
+    def on_made(f: Any) -> Any:
+        f = within(f)
+        return None if f is None else lambda params, *args: f(made(params), *args)
+
+    def sequence(run, params, carry, xs, key):
+        return run(cell, made(params)["cell"], carry, xs, key)
+
+    return dataclasses.replace(
+        cell,
+        init=init,
+        start=on_made(cell.start),
+        input=on_made(cell.input),
+        drive=on_made(cell.drive),
+        stages=tuple(Stage(on_made(s.recur), on_made(s.update), s.recurrent) for s in cell.stages),
+        output=on_made(cell.output),
+        plain_step=on_made(cell.plain_step),
+        sequence=sequence,
+    )
+
+
+def _length(v):
+    """The Euclidean length of each column, with that axis kept."""
+    return jnp.sqrt(jnp.square(v).sum(-2, keepdims=True))
+
+
+def _wide(v):
+    """In float32 at least: the square of a small float16 is 0."""
+    return v.astype(wide(v.dtype))
