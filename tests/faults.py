@@ -21,6 +21,7 @@ DRAWS = "tests/test_initializers.py -k 'not preset'"
 STREAMS = "tests/test_streaming.py -k 'come_and_go and (lstm_projection or gru)'"
 SERVED = "tests/test_streaming.py -k 'one_unroll and float32 or language_model'"
 STATE = "tests/test_streaming_state.py"
+TAPS = "tests/test_regularised_cells.py -k candidate"
 
 # In unroll.py, the wrapping of a cell in a mask and then in a reset.
 SKIP = """        if valid is not None:
@@ -34,90 +35,97 @@ RESTART = """        if reset is not None:  # outside the mask: a row restarts a
 # file: {what: (old, new, tests)}
 FAULTS = {
     "cells/_elman.py": {
-        "activation ignored": ('tap("h", act(', 'tap("h", jnp.tanh(', ELMAN),
+        "activation ignored": ("d.act(u + v)", "jax.numpy.tanh(u + v)", ELMAN),
     },
     "cells/_gated.py": {
-        "gate inverted": ("(1 - g) * s.h.astype(v.dtype) + g * n", "g * s.h.astype(v.dtype) + (1 - g) * n", GATED),
+        "gate inverted": ("(1 - g) * s.h + g * n", "g * s.h + (1 - g) * n", GATED),
         "gates swapped": ("z_g, z_n =", "z_n, z_g =", GATED),
-        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+        "memory bias of the wrong sign": ('memory="-g"', 'memory="+g"', MEMORY),
     },
     "cells/_lstm.py": {
         "i and f swapped": ("*z_i, z_f, z_g, z_o =", "z_f, *z_i, z_g, z_o =", LSTM),
         "g and o swapped": ("*z_i, z_f, z_g, z_o =", "*z_i, z_f, z_o, z_g =", LSTM),
         "coupled gate inverted": ("i = 1 - f if coupled", "i = f if coupled", LSTM),
-        "peephole of o on the old c": ("gate(z_o + c * peep_o", "gate(z_o + s.c.astype(v.dtype) * peep_o", LSTM),
-        "peephole of i dropped": ("[z + c * peep for z, peep in", "[z for z, _ in", LSTM),
+        "peephole of o on the old c": ("z_o + c * peep_o", "z_o + s.c * peep_o", LSTM),
+        "peephole of i dropped": ("[z + s.c * peep for z, peep in", "[z for z, _ in", LSTM),
         "peepholes of i and f swapped": ("*peep_i, peep_f, peep_o =", "peep_f, *peep_i, peep_o =", LSTM),
         "clip dropped": ("jnp.clip(c, -cell_clip, cell_clip)", "c", LSTM),
         "clip above only": ("jnp.clip(c, -cell_clip, cell_clip)", "jnp.minimum(c, cell_clip)", LSTM),
         "clip seen by h, not kept": (
-            "c.astype(s.c.dtype))",
-            "(f * s.c.astype(v.dtype) + i * act(z_g)).astype(s.c.dtype))",
+            'out(tap("cell", c)), c)',
+            'out(tap("cell", c)), f * s.c + i * d.act(z_g))',
             LSTM,
         ),
-        "output activation ignored": ('h = o * out(tap("cell", c))', 'h = o * act(tap("cell", c))', LSTM),
+        "output activation ignored": ('o * out(tap("cell", c))', 'o * d.act(tap("cell", c))', LSTM),
         "type of c ignored": ("compute if cell_dtype is None else cell_dtype", "compute", LSTM),
-        "forget bias on another gate": ('letters.index("f") * H', 'letters.index("g") * H', MEMORY),
-        "chrono leaves i open": (".add(-remember)", ".add(remember)", MEMORY),
+        "forget bias on another gate": ('not coupled else "+f"', 'not coupled else "+g"', MEMORY),
+        "chrono leaves i open": ('"+f-i" if', '"+f+i" if', MEMORY),
     },
     "cells/_gru.py": {
-        "r and z swapped": ("r, z = tap", "z, r = tap", GRU),
-        "z inverted": ("(1 - z) * n + z * s.h.astype(v.dtype)", "z * n + (1 - z) * s.h.astype(v.dtype)", GRU),
+        "r and z swapped": ("r, z = d.gate", "z, r = d.gate", GRU),
+        "z inverted": ("(1 - z) * n + z * s.h", "z * n + (1 - z) * s.h", GRU),
         "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
         "recurrent bias outside the reset": (
             "r * v_n)",
-            'r * (v_n - params["recurrent_bias"][2 * H :]) + params["recurrent_bias"][2 * H :])',
+            'r * (v_n - params["recurrent_bias"][2 * d.H :]) + params["recurrent_bias"][2 * d.H :])',
             GRU,
         ),
-        "reset of the drive too": (
-            "act(u_n + r * v_n)",
-            "act(r * (u_n + v_n))",
-            GRU,
-        ),
-        "memory bias on r": ("bias.at[H : 2 * H]", "bias.at[:H]", MEMORY),
+        "reset of the drive too": ("u_n + r * v_n", "r * (u_n + v_n)", GRU),
+        "memory bias on r": ('memory="+z"', 'memory="+r"', MEMORY),
     },
     "cells/_gru_reset_before.py": {
-        "no reset": ("product(s.reset_h,", "product(s.h,", GRU),
-        "r and z swapped": (
-            '(tap("r", rz[..., :H]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("z", rz[..., H:]))',
-            '(tap("z", rz[..., H:]) * s.h.astype(v.dtype)).astype(s.h.dtype), tap("r", rz[..., :H]))',
-            GRU,
-        ),
-        "z keeps what was reset": ("s.z * s.h.astype(v.dtype)", "s.z * s.reset_h.astype(v.dtype)", GRU),
+        "no reset": ('of="read"', 'of="h"', GRU),
+        "r and z swapped": ("z_r, z_z =", "z_z, z_r =", GRU),
+        "z keeps what was reset": ("s.gate * s.h", "s.gate * s.read", GRU),
     },
     "cells/_mgu.py": {
-        "f inverted": ("(1 - s.f) * s.h.astype(v.dtype) + s.f * n", "s.f * s.h.astype(v.dtype) + (1 - s.f) * n", MGU),
-        "no reset": ("product(s.reset_h,", "product(s.h,", MGU),
-        "memory bias of the wrong sign": (".add(-initializers", ".add(initializers", MEMORY),
+        "f inverted": ("(1 - s.gate) * s.h + s.gate *", "s.gate * s.h + (1 - s.gate) *", MGU),
+        "no reset": ('of="read"', 'of="h"', MGU),
+        "memory bias of the wrong sign": ('memory="-f"', 'memory="+f"', MEMORY),
     },
     "cells/_multiplicative_lstm.py": {
-        "m is a sum": ("u[..., :H].astype(v.dtype) * v)", "u[..., :H].astype(v.dtype) + v)", MULTIPLICATIVE),
+        "m is a sum": ('d.columns("m")] * v)', 'd.columns("m")] + v)', MULTIPLICATIVE),
         "i and f swapped": ("z_i, z_f, z_g, z_o =", "z_f, z_i, z_g, z_o =", MULTIPLICATIVE),
-        "forget bias on i": ("bias.at[2 * H : 3 * H]", "bias.at[H : 2 * H]", MEMORY),
+        "forget bias on i": ('else "+f"', 'else "+i"', MEMORY),
     },
     "cells/_recurrent_highway.py": {
-        "t inverted": ("(1 - t) * s.h.astype(v.dtype) + t * n", "t * s.h.astype(v.dtype) + (1 - t) * n", HIGHWAY),
-        "x at every depth": ("z = v if k else u.astype(v.dtype) + v", "z = u.astype(v.dtype) + v", HIGHWAY),
+        "t inverted": ("(1 - t) * s.h + t * n", "t * s.h + (1 - t) * n", HIGHWAY),
+        "x at every depth": ("d.split(v if k else u + v)", "d.split(u + v)", HIGHWAY),
         "inner biases dropped": ('v + params["bias"][k].astype(v.dtype) if k else v', "v", HIGHWAY),
         "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
     },
     "cells/_lem.py": {
-        "time steps swapped": ("d, e = tap", "e, d = tap", LEM),
-        "h sees the old z": ("return _Between(s.h, z.astype(s.z.dtype), e)", "return _Between(s.h, s.z, e)", LEM),
-        "dt of z alone": ("dt * gate(p[..., H : 2 * H])", "gate(p[..., H : 2 * H])", LEM),
+        "time steps swapped": ("z_d, z_e, z_z =", "z_e, z_d, z_z =", LEM),
+        "h sees the old z": ("return _Between(s.h, (1 - step)", "return _Between(s.h, s.z + 0 * (1 - step)", LEM),
+        "dt of z alone": ('d.gate("e", z_e, times=dt)', 'd.gate("e", z_e)', LEM),
     },
     "cells/_indrnn.py": {
-        "recurrence of the wrong sign": ("(sums) + params", "(sums) - params", INDRNN),
-        "activation ignored": ('tap("h", act(z))', 'tap("h", jnp.maximum(z, 0))', INDRNN),
+        "recurrence of the wrong sign": ("u + params", "u - params", INDRNN),
+        "activation ignored": ("d.act(u + ", "jax.nn.relu(u + ", INDRNN),
         "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
     },
     "cells/_cornn.py": {
-        "h moved by the old z": ("h + dt * z, z)", "h + dt * s.z.astype(v.dtype), z)", CORNN),
-        "anti-damped": ("- epsilon * z)", "+ epsilon * z)", CORNN),
+        "h moved by the old z": ("s.h + dt * z, z)", "s.h + dt * s.z, z)", CORNN),
+        "anti-damped": ("- epsilon * s.z)", "+ epsilon * s.z)", CORNN),
         "h and z swapped in the product": ("concatenate([s.h, s.z]", "concatenate([s.z, s.h]", CORNN),
     },
-    "_core/cell.py": {
+    "cells/_dense.py": {
         "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),
+        "another block of the recurrent kernel": (
+            "kernel[:, self.columns(gates)]",
+            "kernel[:, : len(gates) * self.H]",
+            MGU,
+        ),
+        "u of another block": ("u[..., self.columns(gates)]", "u[..., : len(gates) * self.H]", MGU),
+        "the carry stays wide": (".astype(getattr(s, f).dtype)", "", HALF),
+        "the candidate hides from taps": ('tap(name, tap("candidate", self.act(z)))', "tap(name, self.act(z))", TAPS),
+        "one draw for all gates": (
+            "return initializers.gates(draw, key, len(self.gates), shape, self.param_dtype)",
+            "return jnp.concatenate([draw(key, shape, self.param_dtype)] * len(self.gates), -1)",
+            DRAWS,
+        ),
+    },
+    "_core/cell.py": {
         "step: later stages see the old carry": (
             "stage.update(params, state, u, v)",
             "stage.update(params, carry, u, v)",

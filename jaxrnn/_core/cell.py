@@ -30,7 +30,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core import checks
-from jaxrnn._core.numerics import compute_dtype, product
 from jaxrnn._core.record import Record
 
 Params = Any  # a pytree of arrays
@@ -146,17 +145,6 @@ def advance(stages: tuple[Stage, ...], params: Params, carry: Carry, u: Any) -> 
         v = None if stage.recur is None else stage.recur(params, state)
         state = stage.update(params, state, u, v)
     return state
-
-
-def affine_drive(dtype: Any) -> Callable[[Params, jax.Array], jax.Array]:
-    """The drive most cells have: x [..., D] -> x @ kernel + bias [..., G·H], rounded to the compute type."""
-
-    def drive(params, x):
-        compute = compute_dtype(dtype, params)
-        u = product(x, params["kernel"], compute)
-        return (u + params["bias"].astype(u.dtype)).astype(compute)
-
-    return drive
 
 
 def features(params: Params) -> jax.ShapeDtypeStruct:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import textwrap
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -81,7 +83,7 @@ def factory(make: Made) -> Made:
     and what is annotated as a `Cell` must be one.
     Raises TypeError, with the factory's name, for arguments that do not fit.
     """
-    signature = inspect.signature(make)
+    signature, text = _with_options(make)
 
     @functools.wraps(make)
     def call(*args, **kwargs):
@@ -108,7 +110,29 @@ def factory(make: Made) -> Made:
         return record
 
     call.is_factory = True  # type: ignore[attr-defined]
+    call.__signature__, call.__doc__ = signature, text  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
+
+
+def _with_options(make: Callable) -> tuple[inspect.Signature, str | None]:
+    """Signature and docstring of `make`, with the options of an `**options: Unpack[SomeTypedDict]` in their place.
+
+    A key of it is annotated `Annotated[type, default, meaning]`.
+    """
+    signature, text = inspect.signature(make), make.__doc__
+    *named, last = signature.parameters.values() or [None]
+    if last is None or last.kind is not last.VAR_KEYWORD:
+        return signature, text
+    unpacked = typing.get_type_hints(make, include_extras=True).get(last.name)
+    if typing.get_origin(unpacked) is not typing.Unpack:
+        return signature, text
+    lines = [(text or "").rstrip() + "\n"]
+    for name, hint in typing.get_type_hints(typing.get_args(unpacked)[0], include_extras=True).items():
+        kind, default, meaning = typing.get_args(hint)
+        named.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+        lines += textwrap.wrap(f"{name}: {meaning}.", 112, subsequent_indent="    ")
+    lines.append("Raises ValueError or TypeError for wrong options.\n")
+    return signature.replace(parameters=named), "\n    ".join(lines)
 
 
 def _cell(name: str, value: Any) -> None:

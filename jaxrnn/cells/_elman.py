@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
-import jax.numpy as jnp
 
-from jaxrnn import initializers
-from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell, Stage, affine_drive, features
-from jaxrnn._core.numerics import compute_dtype, like, nonlinearity, product
+from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
+from jaxrnn.cells._dense import Dense, Ungated
 
 
 class ElmanCarry(NamedTuple):
@@ -23,16 +19,7 @@ class ElmanCarry(NamedTuple):
 
 
 @factory
-def elman(
-    hidden_size: int,
-    *,
-    activation: str | Callable = "tanh",
-    kernel_init: Callable = initializers.glorot_uniform(),
-    recurrent_init: Callable = initializers.orthogonal(),
-    bias_init: Callable = initializers.zeros(),
-    dtype: Any = None,
-    param_dtype: Any = "float32",
-) -> Cell:
+def elman(hidden_size: int, **options: Unpack[Ungated]) -> Cell:
     """Elman's cell: x [..., D], h [..., H] -> h', y [..., H].
 
         h' = activation(x kernel + h recurrent_kernel + bias),    y = h'
@@ -44,27 +31,9 @@ def elman(
     `dtype` is the type to compute in (None: that of the params), `param_dtype` that of the params made by `init`.
     Raises ValueError or TypeError for options of the wrong kind. Elman 1990, "Finding structure in time".
     """
-    H = checks.positive(hidden_size, "hidden_size")
-    act = nonlinearity(activation, "activation")
-    checks.floating(dtype, "dtype")
-    checks.floating(param_dtype, "param_dtype")
-
-    def init(key, input_size):
-        checks.init(key, input_size)
-        k1, k2, k3 = jax.random.split(key, 3)
-        return {
-            "kernel": kernel_init(k1, (input_size, H), param_dtype),
-            "recurrent_kernel": recurrent_init(k2, (H, H), param_dtype),
-            "bias": bias_init(k3, (H,), param_dtype),
-        }
-
-    def start(params):
-        return ElmanCarry(jnp.zeros(H, compute_dtype(dtype, params)))
-
-    def recur(params, s):
-        return product(s.h, params["recurrent_kernel"], compute_dtype(dtype, params))
+    d = Dense(hidden_size, "h", options)
 
     def update(params, s, u, v):
-        return like(ElmanCarry(tap("h", act(u.astype(v.dtype) + v))), s)
+        return ElmanCarry(tap("h", d.act(u + v)))
 
-    return Cell(init, start, features, affine_drive(dtype), (Stage(recur, update),), gates="h")
+    return d.cell(ElmanCarry, d.stage(d.recur(), update))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
-import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell, Stage, affine_drive, features
-from jaxrnn._core.numerics import compute_dtype, like, nonlinearity, wide
+from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
+from jaxrnn.cells._dense import Dense, Pointwise
 
 
 class IndRNNCarry(NamedTuple):
@@ -39,11 +38,8 @@ def indrnn(
     hidden_size: int,
     *,
     activation: str | Callable = "relu",
-    kernel_init: Callable = initializers.glorot_uniform(),
     recurrent_init: Callable = indrnn_uniform(),
-    bias_init: Callable = initializers.zeros(),
-    dtype: Any = None,
-    param_dtype: Any = "float32",
+    **options: Unpack[Pointwise],
 ) -> Cell:
     """IndRNN, whose units see only themselves: x [..., D], h [..., H] -> h', y [..., H].
 
@@ -56,30 +52,19 @@ def indrnn(
     `recurrent_init` draws u, as a matrix [1, H]; by default uniform in [0, 1], for T steps known ahead
     `indrnn_uniform(0.0, 2 ** (1 / T))`. The paper also keeps |u| below 2^(1/T) while it trains: clip
     recurrent_weight after each update of long sequences.
-    For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
     Li, Li, Cook, Zhu and Gao 2018, arXiv 1803.04831.
     """
-    H = checks.positive(hidden_size, "hidden_size")
-    act = nonlinearity(activation, "activation")
-    checks.floating(dtype, "dtype")
-    checks.floating(param_dtype, "param_dtype")
+    d = Dense(hidden_size, "h", options | {"activation": activation})
 
     def init(key, input_size):
         checks.init(key, input_size)
         k1, k2, k3 = jax.random.split(key, 3)
-        return {
-            "kernel": kernel_init(k1, (input_size, H), param_dtype),
-            # A matrix to the initializer, because some, such as orthogonal, know nothing else.
-            "recurrent_weight": recurrent_init(k2, (1, H), param_dtype)[0],
-            "bias": bias_init(k3, (H,), param_dtype),
-        }
-
-    def start(params):
-        return IndRNNCarry(jnp.zeros(H, compute_dtype(dtype, params)))
+        # A matrix to the initializer, because some, such as orthogonal, know nothing else.
+        u = recurrent_init(k2, (1, d.H), d.param_dtype)[0]
+        kernel, bias = d.blocks("kernel_init", k1, (input_size, d.H)), d.blocks("bias_init", k3, (d.H,))
+        return {"kernel": kernel, "recurrent_weight": u, "bias": bias}
 
     def update(params, s, u, v):
-        sums = wide(compute_dtype(dtype, params))  # no v here to have the type
-        z = u.astype(sums) + params["recurrent_weight"].astype(sums) * tap("operand", s.h).astype(sums)
-        return like(IndRNNCarry(tap("h", act(z))), s)
+        return IndRNNCarry(tap("h", d.act(u + params["recurrent_weight"].astype(u.dtype) * tap("operand", s.h))))
 
-    return Cell(init, start, features, affine_drive(dtype), (Stage(None, update),), gates="h")
+    return d.cell(IndRNNCarry, d.stage(None, update), init=init)

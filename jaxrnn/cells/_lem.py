@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
-import jax.numpy as jnp
 
-from jaxrnn import initializers
-from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell, Stage, affine_drive, features
-from jaxrnn._core.numerics import compute_dtype, like, nonlinearity, product
+from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
-from jaxrnn._core.taps import tap
+from jaxrnn.cells._dense import Dense, Gated
 
 
 class LEMCarry(NamedTuple):
@@ -32,18 +27,7 @@ class _Between(NamedTuple):
 
 
 @factory
-def lem(
-    hidden_size: int,
-    *,
-    dt: float = 1.0,
-    activation: str | Callable = "tanh",
-    gate_activation: str | Callable = "sigmoid",
-    kernel_init: Callable = initializers.glorot_uniform(),
-    recurrent_init: Callable = initializers.orthogonal(),
-    bias_init: Callable = initializers.zeros(),
-    dtype: Any = None,
-    param_dtype: Any = "float32",
-) -> Cell:
+def lem(hidden_size: int, *, dt: float = 1.0, **options: Unpack[Gated]) -> Cell:
     """Long expressive memory: x [..., D], h [..., H], z [..., H] -> (h', z'), y = h'.
 
         d  = dt sigmoid(x W_d + h U_d + b_d)
@@ -59,45 +43,19 @@ def lem(
 
     dt: the longest time step, above 0; at 1 or below, each state is a mean of the old and the new. The authors tune it
         to the task, from 1 down to 0.024 for 10,000 steps.
-
-    For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
     Rusch, Mishra, Erichson and Mahoney 2022, arXiv 2110.04744.
     """
-    H = checks.positive(hidden_size, "hidden_size")
-    act, gate = nonlinearity(activation, "activation"), nonlinearity(gate_activation, "gate_activation")
-    checks.floating(dtype, "dtype")
-    checks.floating(param_dtype, "param_dtype")
+    d = Dense(hidden_size, "dezh", options)
     if not dt > 0:
         raise ValueError(f"dt: expected a number above 0, got {dt!r}")
 
-    def init(key, input_size):
-        checks.init(key, input_size)
-        k1, k2, k3 = jax.random.split(key, 3)
-        return {
-            "kernel": initializers.gates(kernel_init, k1, 4, (input_size, H), param_dtype),
-            "recurrent_kernel": initializers.gates(recurrent_init, k2, 4, (H, H), param_dtype),
-            "bias": initializers.gates(bias_init, k3, 4, (H,), param_dtype),
-        }
+    def slow(params, s, u, v):
+        z_d, z_e, z_z = d.sums("dez", u, v)
+        step, step_h = d.gate("d", z_d, times=dt), d.gate("e", z_e, times=dt)
+        return _Between(s.h, (1 - step) * s.z + step * d.candidate("z", z_z), step_h)
 
-    def start(params):
-        compute = compute_dtype(dtype, params)
-        return LEMCarry(jnp.zeros(H, compute), jnp.zeros(H, compute))
+    def fast(params, s, u, v):
+        [z_h] = d.sums("h", u, v)
+        return LEMCarry((1 - s.e) * s.h + s.e * d.candidate("h", z_h), s.z)
 
-    def recur_z(params, s):
-        return product(s.h, params["recurrent_kernel"][:, : 3 * H], compute_dtype(dtype, params))
-
-    def update_z(params, s, u, v):
-        p = u[..., : 3 * H].astype(v.dtype) + v
-        d, e = tap("d", dt * gate(p[..., :H])), tap("e", dt * gate(p[..., H : 2 * H]))
-        z = (1 - d) * s.z.astype(v.dtype) + d * tap("z", tap("candidate", act(p[..., 2 * H :])))
-        return _Between(s.h, z.astype(s.z.dtype), e)
-
-    def recur_h(params, s):
-        return product(s.z, params["recurrent_kernel"][:, 3 * H :], compute_dtype(dtype, params))
-
-    def update_h(params, s, u, v):
-        n = tap("h", tap("candidate", act(u[..., 3 * H :].astype(v.dtype) + v)))
-        return like(LEMCarry((1 - s.e) * s.h.astype(v.dtype) + s.e * n, s.z), LEMCarry(s.h, s.z))
-
-    stages = (Stage(recur_z, update_z), Stage(recur_h, update_h))
-    return Cell(init, start, features, affine_drive(dtype), stages, gates="dezh")
+    return d.cell(LEMCarry, d.stage(d.recur("dez"), slow), d.stage(d.recur("h", of="z"), fast))

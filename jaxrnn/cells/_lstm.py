@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell, Stage, affine_drive, features
-from jaxrnn._core.numerics import compute_dtype, nonlinearity, product
+from jaxrnn._core.cell import Cell
+from jaxrnn._core.numerics import nonlinearity, product
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
+from jaxrnn.cells._dense import Dense, Gated
 
 
 class LSTMCarry(NamedTuple):
@@ -32,16 +33,10 @@ def lstm(
     coupled: bool = False,
     projection: int | None = None,
     cell_clip: float | None = None,
-    activation: str | Callable = "tanh",
-    gate_activation: str | Callable = "sigmoid",
     output_activation: str | Callable | None = None,
-    kernel_init: Callable = initializers.glorot_uniform(),
-    recurrent_init: Callable = initializers.orthogonal(),
-    bias_init: Callable = initializers.zeros(),
     projection_init: Callable = initializers.glorot_uniform(),
-    dtype: Any = None,
-    param_dtype: Any = "float32",
     cell_dtype: Any = None,
+    **options: Unpack[Gated],
 ) -> Cell:
     """LSTM: x [..., D], h [..., H], c [..., H] -> (h', c'), y = h'.
 
@@ -63,71 +58,48 @@ def lstm(
     activation, gate_activation, output_activation: for g, for i, f and o, and for c' on its way to h'
         (None: the same as `activation`).
     cell_dtype: the type c is kept in, such as "float32" beside dtype="bfloat16"; None: as h.
-
-    For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
     Hochreiter and Schmidhuber 1997; the forget gate is of Gers, Schmidhuber and Cummins 2000.
     """
-    H = checks.positive(hidden_size, "hidden_size")
-    P = H if projection is None else checks.positive(projection, "projection")
-    act, gate = nonlinearity(activation, "activation"), nonlinearity(gate_activation, "gate_activation")
-    out = act if output_activation is None else nonlinearity(output_activation, "output_activation")
-    for value, argument in (dtype, "dtype"), (param_dtype, "param_dtype"), (cell_dtype, "cell_dtype"):
-        checks.floating(value, argument)
+    d = Dense(hidden_size, "fgo" if coupled else "ifgo", options)
+    P = d.H if projection is None else checks.positive(projection, "projection")
+    out = d.act if output_activation is None else nonlinearity(output_activation, "output_activation")
+    checks.floating(cell_dtype, "cell_dtype")
     if cell_clip is not None and not cell_clip > 0:
         raise ValueError(f"cell_clip: expected a number above 0, or None, got {cell_clip!r}")
-    letters = "fgo" if coupled else "ifgo"
-    G = len(letters)
 
     def init(key, input_size):
-        checks.init(key, input_size)
-        k1, k2, k3, k4, k5, k6 = jax.random.split(key, 6)
-        bias = initializers.gates(bias_init, k3, G, (H,), param_dtype)
-        remember = initializers.remember(forget_bias, k4, (H,), param_dtype)
-        f = letters.index("f") * H
-        bias = bias.at[f : f + H].add(remember)
-        if callable(forget_bias) and not coupled:
-            bias = bias.at[:H].add(-remember)
-        params = {
-            "kernel": initializers.gates(kernel_init, k1, G, (input_size, H), param_dtype),
-            "recurrent_kernel": initializers.gates(recurrent_init, k2, G, (P, H), param_dtype),
-            "bias": bias,
-        }
+        memory = "+f-i" if callable(forget_bias) and not coupled else "+f"
+        params = d.init(key, input_size, rows=P, memory=memory, by=forget_bias)
+        *_, k5, k6 = jax.random.split(key, 6)
         if peepholes:
             # Small random weights, as for the other connections of a gate; with zeros they would start absent.
-            params["peephole"] = initializers.normal(0.1)(k5, ((G - 1) * H,), param_dtype)
+            params["peephole"] = initializers.normal(0.1)(k5, ((len(d.gates) - 1) * d.H,), d.param_dtype)
         if projection is not None:
-            params["projection"] = projection_init(k6, (H, P), param_dtype)
+            params["projection"] = projection_init(k6, (d.H, P), d.param_dtype)
         return params
 
     def start(params):
-        compute = compute_dtype(dtype, params)
-        return LSTMCarry(jnp.zeros(P, compute), jnp.zeros(H, compute if cell_dtype is None else cell_dtype))
-
-    def recur(params, s):
-        return product(s.h, params["recurrent_kernel"], compute_dtype(dtype, params))
+        compute = d.compute(params)
+        return LSTMCarry(jnp.zeros(P, compute), jnp.zeros(d.H, compute if cell_dtype is None else cell_dtype))
 
     def update(params, s, u, v):
-        z = u.astype(v.dtype) + v
-        c = s.c.astype(v.dtype)
-        *z_i, z_f, z_g, z_o = jnp.split(z, G, axis=-1)
+        *z_i, z_f, z_g, z_o = d.sums(d.gates, u, v)
         if peepholes:
-            *peep_i, peep_f, peep_o = jnp.split(params["peephole"].astype(v.dtype), G - 1)
-            z_f = z_f + c * peep_f
-            z_i = [z + c * peep for z, peep in zip(z_i, peep_i, strict=True)]
-        f = tap("f", gate(z_f))
-        i = 1 - f if coupled else tap("i", gate(z_i[0]))
-        c = f * c + i * tap("g", tap("candidate", act(z_g)))
+            *peep_i, peep_f, peep_o = d.split(params["peephole"].astype(u.dtype))
+            z_f = z_f + s.c * peep_f
+            z_i = [z + s.c * peep for z, peep in zip(z_i, peep_i, strict=True)]
+        f = d.gate("f", z_f)
+        i = 1 - f if coupled else d.gate("i", z_i[0])
+        c = f * s.c + i * d.candidate("g", z_g)
         if cell_clip is not None:
             c = jnp.clip(c, -cell_clip, cell_clip)
-        o = tap("o", gate(z_o + c * peep_o if peepholes else z_o))
-        h = o * out(tap("cell", c))
-        # With a projection h is [..., H] until the second stage, and too wide to have the type of the carry's h.
-        return LSTMCarry(h.astype(s.h.dtype), c.astype(s.c.dtype))
+        o = d.gate("o", z_o + c * peep_o if peepholes else z_o)
+        return LSTMCarry(o * out(tap("cell", c)), c)  # with a projection h is [..., H] until the second stage
 
     def project(params, s):
-        return product(s.h, params["projection"], compute_dtype(dtype, params))
+        return product(s.h, params["projection"], d.compute(params))
 
-    stages = [Stage(recur, update)]
+    stages = [d.stage(d.recur(), update)]
     if projection is not None:
-        stages.append(Stage(project, lambda params, s, u, v: LSTMCarry(v.astype(s.h.dtype), s.c), recurrent=False))
-    return Cell(init, start, features, affine_drive(dtype), tuple(stages), gates=letters)
+        stages.append(d.stage(project, lambda params, s, u, v: LSTMCarry(v, s.c), recurrent=False))
+    return d.cell(LSTMCarry, *stages, init=init, start=start)

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Unpack
 
-import jax
-import jax.numpy as jnp
-
-from jaxrnn import initializers
-from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell, Stage, affine_drive, features
-from jaxrnn._core.numerics import compute_dtype, nonlinearity, product
+from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
+from jaxrnn.cells._dense import Dense, Gated
 from jaxrnn.cells._lstm import LSTMCarry
 
 
-class _Between(NamedTuple):
-    """What stands between the two products."""
-
-    m: jax.Array  # [..., H] what the gates see in place of h
-    c: jax.Array  # [..., H]
-
-
 @factory
-def multiplicative_lstm(
-    hidden_size: int,
-    *,
-    forget_bias: float | Callable = 1.0,
-    activation: str | Callable = "tanh",
-    gate_activation: str | Callable = "sigmoid",
-    kernel_init: Callable = initializers.glorot_uniform(),
-    recurrent_init: Callable = initializers.orthogonal(),
-    bias_init: Callable = initializers.zeros(),
-    dtype: Any = None,
-    param_dtype: Any = "float32",
-) -> Cell:
+def multiplicative_lstm(hidden_size: int, *, forget_bias: float | Callable = 1.0, **options: Unpack[Gated]) -> Cell:
     """Multiplicative LSTM: x [..., D], h [..., H], c [..., H] -> (h', c'), y = h'.
 
         m = (x W_m + b_m) (h U_m)
@@ -56,45 +34,15 @@ def multiplicative_lstm(
     `lstm`. For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
     Krause, Lu, Murray and Renals 2016, arXiv 1609.07959.
     """
-    H = checks.positive(hidden_size, "hidden_size")
-    act, gate = nonlinearity(activation, "activation"), nonlinearity(gate_activation, "gate_activation")
-    checks.floating(dtype, "dtype")
-    checks.floating(param_dtype, "param_dtype")
+    d = Dense(hidden_size, "mifgo", options)
 
-    def init(key, input_size):
-        checks.init(key, input_size)
-        k1, k2, k3, k4 = jax.random.split(key, 4)
-        bias = initializers.gates(bias_init, k3, 5, (H,), param_dtype)
-        remember = initializers.remember(forget_bias, k4, (H,), param_dtype)
-        bias = bias.at[2 * H : 3 * H].add(remember)
-        if callable(forget_bias):
-            bias = bias.at[H : 2 * H].add(-remember)
-        return {
-            "kernel": initializers.gates(kernel_init, k1, 5, (input_size, H), param_dtype),
-            "recurrent_kernel": initializers.gates(recurrent_init, k2, 5, (H, H), param_dtype),
-            "bias": bias,
-        }
+    def factor(params, s, u, v):
+        return LSTMCarry(tap("m", u[..., d.columns("m")] * v), s.c)  # m where the gates read h
 
-    def start(params):
-        compute = compute_dtype(dtype, params)
-        return LSTMCarry(jnp.zeros(H, compute), jnp.zeros(H, compute))
+    def update(params, s, u, v):
+        z_i, z_f, z_g, z_o = d.sums("ifgo", u, v)
+        c = d.gate("f", z_f) * s.c + d.gate("i", z_i) * d.candidate("g", z_g)
+        return LSTMCarry(d.gate("o", z_o) * d.act(tap("cell", c)), c)
 
-    def recur_factor(params, s):
-        return product(s.h, params["recurrent_kernel"][:, :H], compute_dtype(dtype, params))
-
-    def update_factor(params, s, u, v):
-        m = tap("m", u[..., :H].astype(v.dtype) * v)
-        return _Between(m.astype(s.h.dtype), s.c)
-
-    def recur_gates(params, s):
-        return product(s.m, params["recurrent_kernel"][:, H:], compute_dtype(dtype, params))
-
-    def update_state(params, s, u, v):
-        z = u[..., H:].astype(v.dtype) + v
-        z_i, z_f, z_g, z_o = (z[..., k * H : (k + 1) * H] for k in range(4))
-        c = tap("f", gate(z_f)) * s.c.astype(v.dtype) + tap("i", gate(z_i)) * tap("g", tap("candidate", act(z_g)))
-        h = tap("o", gate(z_o)) * act(tap("cell", c))
-        return LSTMCarry(h.astype(s.m.dtype), c.astype(s.c.dtype))
-
-    stages = (Stage(recur_factor, update_factor), Stage(recur_gates, update_state))
-    return Cell(init, start, features, affine_drive(dtype), stages, gates="mifgo")
+    init = functools.partial(d.init, memory="+f-i" if callable(forget_bias) else "+f", by=forget_bias)
+    return d.cell(LSTMCarry, d.stage(d.recur("m"), factor), d.stage(d.recur("ifgo"), update), init=init)
