@@ -111,21 +111,11 @@ def by_jacobian(f: Callable, params: Any, rows: Any, weights: Any) -> Any:
     return outcome, d_params, jax.tree.map(lambda *a: sum(a), *pulled)
 
 
-def grad_of_grad(f: Callable, params: Any, rows: Any, weights: Any) -> Any:
-    """The gradient of a vmap, as the derivative at 0 of what is linear: d/de of grad(e · loss)."""
-
-    def scaled(e):
-        scale = lambda a: e * a  # noqa: E731
-        return by_grad(vmapped(f), params, rows, jax.tree.map(scale, weights))[1:]
-
-    def inside(e):
-        return sum(jnp.vdot(c, a) for c, a in zip(ones, jax.tree.leaves(scaled(e)), strict=True))
-
-    outcome, *grads = by_vjp(vmapped(f), params, rows, weights)
-    ones = [jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape) for a in jax.tree.leaves(grads)]
-    expected = sum(jnp.vdot(c, a) for c, a in zip(ones, jax.tree.leaves(grads), strict=True))
-    off = jax.grad(inside)(jnp.ones((), expected.dtype)) - expected
-    return jax.tree.map(lambda a: a + off, (outcome, *grads))
+def hessian_along(gradient: Callable, params: Any, direction: Any, *, forward: bool = False) -> Any:
+    """The derivative of `gradient(params)` along a direction: by reverse over reverse, or by forward over reverse."""
+    if forward:
+        return jax.jvp(gradient, (params,), (direction,))[1]
+    return jax.grad(lambda p: inner(direction, gradient(p)))(params)
 
 
 ORDERS: dict[str, Callable] = {
@@ -142,5 +132,4 @@ ORDERS: dict[str, Callable] = {
     "scan of grad": scan_of_grad,
     "vjp of vmap over params": mapped_params,
     "jacrev of vmap": by_jacobian,
-    "grad of grad of vmap": grad_of_grad,
 }
