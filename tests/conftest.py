@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import zlib
 
+from xla_flags import FAST
+
 # Before jax is imported. A GPU's products are rounded otherwise, and would need tolerances of their own.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")  # before Keras is imported, by whichever test comes first
-# Nearly all of the time is XLA's: without LLVM's optimizations the suite takes little more than half of it.
-# `XLA_FLAGS= make test` runs what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", FAST)
 
 import jax
 import numpy as np
