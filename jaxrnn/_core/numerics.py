@@ -53,6 +53,14 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     return tap("product", lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype)))
 
 
+def row(vector: jax.Array, like: jax.Array) -> jax.Array:
+    """A vector of the params [N] as a row of `like` [..., N]: in its type, and said with all of its axes.
+
+    JAX would add the axes by itself, unless it is told not to (`jax_numpy_rank_promotion`).
+    """
+    return jnp.expand_dims(vector.astype(like.dtype), range(like.ndim - vector.ndim))
+
+
 def like(new: Any, old: Any) -> Any:
     """`new` in the types of `old`: how an update keeps its carry's types closed."""
     return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)

@@ -12,7 +12,7 @@ from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
 from jaxrnn._core.composition import one_array, within
-from jaxrnn._core.numerics import nonlinearity, product
+from jaxrnn._core.numerics import nonlinearity, product, row
 from jaxrnn._core.record import factory
 
 
@@ -53,7 +53,7 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
         carry, ys = run(cell, params["cell"], carry, xs, key)
         _same_size("highway", cell, xs, ys)
         z = product(xs, params["kernel"], ys.dtype)
-        t = jax.nn.sigmoid(z + params["bias"].astype(z.dtype))
+        t = jax.nn.sigmoid(z + row(params["bias"], z))
         return carry, (t * ys + (1 - t) * xs.astype(t.dtype)).astype(ys.dtype)
 
     return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
@@ -82,7 +82,7 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         carry, ys = run(cell, params["cell"], carry, xs, key)
         one_array("projection", cell, ys)
         z = product(ys, params["kernel"], ys.dtype)
-        return carry, (z + params["bias"].astype(z.dtype)).astype(ys.dtype)
+        return carry, (z + row(params["bias"], z)).astype(ys.dtype)
 
     return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
 
