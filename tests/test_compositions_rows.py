@@ -255,6 +255,7 @@ def test_half_types_value(name, dtype, key):
     leaves_close(actual, expected, tolerance(dtype, 4 * T))
 
 
+@pytest.mark.full
 def test_rows_over_two_devices():
     """A batch spread over two devices, with noise and in both directions, gives what one gives, and stays spread."""
     code = """

@@ -19,6 +19,12 @@ def wide(dtype: Any) -> np.dtype:
     return max(jnp.dtype(dtype), jnp.dtype(jnp.float32), key=lambda d: d.itemsize)
 
 
+def widest(tree: Any) -> np.dtype:
+    """The widest of the floating types in a pytree, in which what goes with it is made; float32 where there is none."""
+    types = [a.dtype for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return max(types, key=lambda d: d.itemsize, default=jnp.dtype(jnp.float32))
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
     """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
     if callable(value):
