@@ -43,7 +43,7 @@ FAULTS = {
             NORM,
         ),
         "no mean": ("mean = split.mean(-1, keepdims=True)", "mean = 0 * split", NORM),
-        "c without its bias": (' + params["cell_bias"].astype(c.dtype)', "", NORM),
+        "c without its bias": (' + row(params["cell_bias"], c)', "", NORM),
         "whole for per gate": ("if per_gate and a", "if not per_gate and a", NORM),
         "gain of another product": ('params["recurrent_gain"][place]', 'params["recurrent_gain"][0]', NORM),
     },
