@@ -1,7 +1,8 @@
 """A try of jaxrnn as a user has it: installed, the core dependencies beside it, no sources. `python -I .ci/smoke.py`.
 
 Every name and module is there, importing is light, and every cell runs, differentiates, pickles and is saved and
-rebuilt. Values and gradients of the default engine are those of `engines.scan`: that the scan is right, the tests show.
+rebuilt. Values, alone and beside a gradient, and gradients of the default engine are those of `engines.scan`; the tests
+show that those are right.
 """
 
 import importlib
@@ -21,6 +22,7 @@ assert not loaded, f"`import jaxrnn` loads {sorted(loaded)}"
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 
+scan = jaxrnn.engines.scan
 T, B, D, H = 13, 2, 3, 4  # an odd T, which no chunk of steps divides
 TOLERANCE = 4 * T * float(jnp.finfo("float32").eps)  # of the largest number: 4 eps a step, as in tests/support.py
 
@@ -40,7 +42,8 @@ def installed():
     assert home.is_relative_to(Path(sys.prefix).resolve()), f"{home} is not in the environment {sys.prefix}"
     assert (home / "py.typed").is_file(), "py.typed is missing: type checkers ignore the annotations"
     assert importlib.metadata.version("jaxrnn") == jaxrnn.__version__
-    assert not [name for name in jaxrnn.__all__ if not hasattr(jaxrnn, name)], "a name of __all__ is missing"
+    absent = [name for name in jaxrnn.__all__ if not hasattr(jaxrnn, name)]
+    assert not absent, f"in __all__ and not in jaxrnn: {absent}"
     for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn."):  # with linen and nnx, which load flax
         importlib.import_module(module.name)
 
@@ -56,13 +59,16 @@ def check(name, key):
     params = jax.tree.map(lambda a, noise: a + 0.3 * noise, params, normal(k_noise, params))
     xs, weights = jax.random.normal(k_xs, (T, B, D)), jax.random.normal(k_ys, (T, B, H))
 
+    def run(params, xs, engine):
+        return jaxrnn.unroll(cell, params, None, xs, engine=engine)
+
     def loss(params, xs, engine):
-        carry, ys = jaxrnn.unroll(cell, params, None, xs, engine=engine)
+        carry, ys = run(params, xs, engine)
         return (weights * ys).sum() + sum(a.sum() for a in jax.tree.leaves(carry)), (carry, ys)
 
     @jax.jit
     def both(params, xs):
-        return [jax.value_and_grad(loss, has_aux=True)(params, xs, e) for e in (None, jaxrnn.engines.scan)]
+        return [(run(params, xs, e), jax.value_and_grad(loss, has_aux=True)(params, xs, e)) for e in (None, scan)]
 
     ours, plain = both(params, xs)
     assert jax.tree.structure(ours) == jax.tree.structure(plain), name
