@@ -66,6 +66,7 @@ def nan_in_padding(xs):
 
 
 @rows_and_cells
+@pytest.mark.optimized
 def test_engines_keys_and_padding(name, inner, key, rng):
     """One program, run right to left with a key, with another, and with NaN where no step is taken.
 

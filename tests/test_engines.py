@@ -76,6 +76,7 @@ def agreeing(how):
 @pytest.mark.parametrize(
     "name", table(VARIANTS, {"lstm_projection_peepholes", "gru", "gru_reset_before", "indrnn_tanh"})
 )
+@pytest.mark.optimized
 def test_engines(name, key, rng):
     """Plain, and with lengths, mask, reset and all of them, right to left."""
     case, engines_here = row(name), ALL if name in SLICE else {"deferred": engines.deferred, **FEW}
@@ -135,6 +136,7 @@ TYPES = {
 
 @pytest.mark.parametrize("types", TYPES.values(), ids=TYPES)
 @pytest.mark.parametrize("name", table(SLICE, {"lstm_projection_peepholes"}))
+@pytest.mark.optimized
 def test_types(name, types, key, rng):
     """In narrower types: the scan in float64 on the same numbers, to their rounding; gradients have their types."""
     stored, dtype = types

@@ -85,6 +85,7 @@ def sizes():
 
 
 @pytest.mark.parametrize(("T", "B"), list(sizes()))
+@pytest.mark.optimized
 def test_sizes(T, B, key, rng):
     """The default engine cuts time into pieces by T: alone and beside the other."""
     # Small weights for the long one: two roundings drift apart in a network that is chaotic.
@@ -109,6 +110,7 @@ def ragged():
 
 
 @pytest.mark.parametrize(("engine", "order"), list(engines_and_orders()))
+@pytest.mark.optimized
 def test_orders(engine, order, ragged):
     cell, given, expected = ragged
     agree(ORDERS[order](of_a_row(cell, ENGINES[engine]), *given), expected, PIECES)

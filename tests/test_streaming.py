@@ -85,6 +85,7 @@ ONE = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", ONE)
+@pytest.mark.optimized
 def test_one_stream_as_one_unroll(name, dtype, key, rng):
     """Without an axis of streams: eight steps one by one, then four at once from the carry that came of them."""
     cell, T = ONE[name].cell, 12
