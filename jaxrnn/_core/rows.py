@@ -14,6 +14,17 @@ def inside(lengths: jax.Array, time: int) -> jax.Array:
     return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths
 
 
+def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
+    """(valid, reset), each [T, ...] bool or None, of the arguments of `unroll`.
+
+    A step is valid where both lengths and mask allow it; a reset past the end of its row does nothing.
+    """
+    if lengths is None:
+        return mask, reset
+    there = inside(lengths, time)
+    return there if mask is None else there & mask, None if reset is None else reset & there
+
+
 def select(condition: jax.Array, yes: Any, no: Any) -> Any:
     """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast.
 
