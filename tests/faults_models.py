@@ -127,6 +127,7 @@ FAULTS = {
         "a tail of the other side": ("slopes[..., 0] * self.levels[0]", "slopes[..., -1] * self.levels[0]", HEADS),
     },
     "decode/_choosers.py": {
+        "drawn without a key": ("if key is None:", "if False:", WRITE),
         "temperature multiplies": ("logits = logits / temperature", "logits = logits * temperature", WRITE),
         "top_k: one more": (
             "lax.top_k(logits, top_k)[0][..., -1:]",

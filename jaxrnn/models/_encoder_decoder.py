@@ -237,8 +237,8 @@ class EncoderDecoder(Record):
         Drawn symbols, and the n best rows: `decode.generate` and `decode.beam`, with `step`.
         """
         state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
-        how: Any = {"key": jax.random.key(0), "choose": greedy(), "end": end, "pad": 0 if end is None else end}
-        _, tokens = generate(self.step, params, state, prime, length, **how)
+        pad = 0 if end is None else end
+        _, tokens = generate(self.step, params, state, prime, length, choose=greedy(), end=end, pad=pad)
         ended = jnp.zeros(tokens.shape, bool) if end is None else jnp.cumsum(tokens == end, 0) > 0
         return tokens, (~ended).sum(0)
 
