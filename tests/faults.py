@@ -229,6 +229,11 @@ FAULTS = {
             "cell.apply(params, None, x)",
             SERVED,
         ),
+        "one y of a model for several steps": (
+            "shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y)",
+            "True",
+            "tests/test_streaming.py -k classifier",
+        ),
         "fields of one type on one another": (
             "end[like.dtype], end[like.dtype] + like.size",
             "end[like.dtype] - like.size // 5, end[like.dtype] + like.size",

@@ -113,3 +113,38 @@ def test_rows_of_shapes_alone_can_be_explained():
     rows = {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
     params, xs = CELL.init(jax.random.key(0), D), jax.ShapeDtypeStruct((T, B, D), "float32")
     assert jaxrnn.explain(CELL, params, None, xs, **rows).forward_flops == 2 * B * T * (D + H) * 3 * H
+
+
+V, M = 5, jaxrnn.models
+FEATURES, SYMBOLS, SERIES = jnp.ones((T, B, D), "float32"), jnp.zeros((T, B), int), jnp.ones((T, B, 1), "float32")
+# Each with what its `init` takes beside the key, and xs and targets for its loss.
+CARRYING = {
+    "language_model": (M.language_model(CELL, V), (), (SYMBOLS, SYMBOLS)),
+    "classifier": (M.classifier(CELL, 3), (D,), (FEATURES, jnp.zeros(B, int))),
+    "tagger": (M.tagger(CELL, 3), (D,), (FEATURES, SYMBOLS)),
+    "forecaster": (M.forecaster(CELL, 2), (), (SERIES,)),
+}
+
+
+def test_every_model_with_a_carry_is_here():
+    models = {type(model) for model, _, _ in CARRYING.values()}
+    assert models == {kind for kind in vars(M).values() if hasattr(kind, "initial_carry")}
+
+
+@pytest.mark.parametrize("name", CARRYING)
+def test_a_model_with_a_carry_is_asked_as_a_cell_is(name):
+    """(params, carry, x or xs, ...) -> (carry, out), and (loss, carry); a carry of None is the initial one."""
+    model, sizes, (xs, *targets) = CARRYING[name]
+    params = model.init(jax.random.key(0), *sizes)
+    for method in model.apply, model.loss, model.step:
+        first, second, third, *_ = inspect.signature(method).parameters.values()
+        assert (first.name, second.name) == ("params", "carry")
+        assert all(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in (first, second, third))
+    begin = model.initial_carry(params, (B,))
+    carry, out = jax.jit(model.apply)(params, None, xs)
+    assert_close(model.apply(params, begin, xs), (carry, out), tolerance("float32", T))
+    assert jax.tree.map(jnp.shape, carry) == jax.tree.map(jnp.shape, begin)
+    (loss, after), grads = jax.value_and_grad(model.loss, has_aux=True)(params, None, xs, *targets)
+    assert loss.shape == () and jax.tree.map(jnp.shape, grads) == jax.tree.map(jnp.shape, params)
+    assert_close(after, carry, tolerance("float32", T))
+    assert_close(model.loss(params, begin, xs, *targets), (loss, after), tolerance("float32", T))

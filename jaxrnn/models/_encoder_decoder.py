@@ -259,6 +259,8 @@ def encoder_decoder(
 ) -> EncoderDecoder:
     """A sequence from a sequence: the encoder's final carry starts the decoder, which gives p(symbol | before, source).
 
+    Its functions take (params, source, targets) and no carry: nothing is carried from call to call.
+
     encoder: any cell, or a composition, a bidirectional too. None: the source is one vector, or one symbol, for each
         row, and starts the decoder by way of the bridge: one to many.
     decoder: any that can be stepped. Its first carry is the encoder's final one where the two are alike, else
