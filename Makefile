@@ -1,6 +1,7 @@
 #: make train    train a character language model       ARGS="--cell gru --steps 500", EXTRAS=cuda on a GPU machine
 #: make sample   write text with a trained one           ARGS="--help" for the options
-#: make test     run the tests                           ARGS="-k lstm", WORKERS=1 for one process
+#: make test     the quick tests, in minutes             ARGS="-k lstm", WORKERS=1 for one process
+#: make test-all the rest: experiments, notebooks, README, wide tables, and some of all as users compile
 #: make check    ruff, its formatter, pyright
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
@@ -18,7 +19,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test check bench clean environment another-interpreter
+.PHONY: help train sample test test-all check bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -31,8 +32,15 @@ sample: $(call installed,train)
 	$(BIN)/python -m experiments.sample $(ARGS)
 
 # make answers every failure with 2; pytest's own status is left in a file for .ci/run.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+status = status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
+
 test: $(call installed,test)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS); status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
+	@$(PYTEST) -m "not full" --ignore tests/full $(ARGS); $(status)
+
+# The second run: XLA as users have it, for those that are marked so.
+test-all: $(call installed,test)
+	@$(PYTEST) -m full $(ARGS) && XLA_FLAGS= $(PYTEST) -m "optimized and not full" --ignore tests/full $(ARGS); $(status)
 
 check: $(call installed,dev)
 	$(BIN)/ruff check .

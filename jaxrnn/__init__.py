@@ -4,7 +4,9 @@ import importlib
 import sys
 
 from jaxrnn import cells, data, decode, diagnostics, engines, initializers, interop, models, train, wrappers
+from jaxrnn._core import taps
 from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.numerics import product
 from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.data import ragged
@@ -33,9 +35,11 @@ __all__ = [
     "interop",
     "loss_scale",
     "models",
+    "product",
     "ragged",
     "regularizers",
     "streaming",
+    "taps",
     "to_config",
     "train",
     "unroll",
@@ -45,7 +49,7 @@ __all__ += cells.__all__
 __all__ += wrappers.__all__
 
 # `import jaxrnn.ragged` and the like are where 0.1 had them.
-for _module in (constraints, loss_scale, ragged, regularizers):
+for _module in (constraints, loss_scale, ragged, regularizers, taps):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 

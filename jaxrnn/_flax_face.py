@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.jax_internals import Var
+from jaxrnn._core.numerics import widest
 from jaxrnn._core.rows import inside
 from jaxrnn.engines import scan
 from jaxrnn.run import unroll as time_first
@@ -42,7 +43,7 @@ def is_noisy(cell: Cell, input_size: int) -> bool:
     if cell.sequence is None:
         return False
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
-    x = jax.ShapeDtypeStruct((input_size,), jnp.float32) if cell.input is None else cell.input(params)
+    x = jax.ShapeDtypeStruct((input_size,), widest(params)) if cell.input is None else cell.input(params)
     xs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), x)
 
     def run(key, params, xs):

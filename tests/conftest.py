@@ -23,6 +23,13 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 
 
+def pytest_collection_modifyitems(items):
+    """What stands in tests/full is of `make test-all` alone."""
+    for item in items:
+        if "full" in item.path.relative_to(item.config.rootpath).parts:
+            item.add_marker(pytest.mark.full)
+
+
 @pytest.fixture
 def key(request):
     """A random key of the test's own: another in every test, the same in every run."""

@@ -64,7 +64,7 @@ FAULTS = {
     "cells/_gru.py": {
         "r and z swapped": ("r, z = d.gate", "z, r = d.gate", GRU),
         "z inverted": ("(1 - z) * n + z * s.h", "z * n + (1 - z) * s.h", GRU),
-        "recurrent bias dropped": ('v + params["recurrent_bias"].astype(v.dtype)', "v", GRU),
+        "recurrent bias dropped": ('v + row(params["recurrent_bias"], v)', "v", GRU),
         "recurrent bias outside the reset": (
             "r * v_n)",
             'r * (v_n - params["recurrent_bias"][2 * d.H :]) + params["recurrent_bias"][2 * d.H :])',
@@ -91,7 +91,7 @@ FAULTS = {
     "cells/_recurrent_highway.py": {
         "t inverted": ("(1 - t) * s.h + t * n", "t * s.h + (1 - t) * n", HIGHWAY),
         "x at every depth": ("d.split(v if k else u + v)", "d.split(u + v)", HIGHWAY),
-        "inner biases dropped": ('v + params["bias"][k].astype(v.dtype) if k else v', "v", HIGHWAY),
+        "inner biases dropped": ('v + row(params["bias"][k], v) if k else v', "v", HIGHWAY),
         "no transform bias by default": ("Callable = 2.0", "Callable = 0.0", STARTED),
     },
     "cells/_lem.py": {
@@ -100,7 +100,7 @@ FAULTS = {
         "dt of z alone": ('d.gate("e", z_e, times=dt)', 'd.gate("e", z_e)', LEM),
     },
     "cells/_indrnn.py": {
-        "recurrence of the wrong sign": ("u + params", "u - params", INDRNN),
+        "recurrence of the wrong sign": ("u + row", "u - row", INDRNN),
         "activation ignored": ("d.act(u + ", "jax.nn.relu(u + ", INDRNN),
         "weights on both sides of 0": ("low: float = 0.0,", "low: float = -1.0,", STARTED),
     },
@@ -110,7 +110,7 @@ FAULTS = {
         "h and z swapped in the product": ("concatenate([s.h, s.z]", "concatenate([s.z, s.h]", CORNN),
     },
     "cells/_dense.py": {
-        "drive: bias dropped": ('(u + params["bias"].astype(u.dtype))', "u", ELMAN),
+        "drive: bias dropped": ('(u + row(params["bias"], u))', "u", ELMAN),
         "another block of the recurrent kernel": (
             "kernel[:, self.columns(gates)]",
             "kernel[:, : len(gates) * self.H]",

@@ -20,7 +20,7 @@ FAULTS = {
         ),
     },
     "models/_parts/bridge.py": {
-        "bias dropped": ('made + params["bias"].astype(made.dtype)', "made", SEQ2SEQ),
+        "bias dropped": ('made + row(params["bias"], made)', "made", SEQ2SEQ),
         "fields from the wrong place": (
             ".astype(leaf.dtype), at + features",
             ".astype(leaf.dtype), at",
@@ -79,7 +79,7 @@ FAULTS = {
             "jax.nn.softmax(jnp.where(valid, scores, 0), axis=0)",
             CLASSIFY,
         ),
-        "attention without its bias": ('hidden + params["bias"].astype(hidden.dtype)', "hidden", CLASSIFY),
+        "attention without its bias": ('hidden + row(params["bias"], hidden)', "hidden", CLASSIFY),
     },
     "models/_parts/labels.py": {
         "a mean over all": (
@@ -95,7 +95,7 @@ FAULTS = {
     },
     "models/_language_model.py": {
         "bits are nats": ('(math.log(2) if unit == "bits" else 1)', "1", LANGUAGE),
-        "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", LANGUAGE),
+        "bias dropped": ('logits + row(params["bias"], logits)', "logits", LANGUAGE),
         "targets past the end count": (
             "mean_cross_entropy(logits, targets, weights, valid)",
             "mean_cross_entropy(logits, jnp.maximum(targets, 0), weights, True)",
@@ -103,7 +103,7 @@ FAULTS = {
         ),
     },
     "models/_tagger.py": {
-        "bias dropped": ('logits + params["bias"].astype(logits.dtype)', "logits", TAG),
+        "bias dropped": ('logits + row(params["bias"], logits)', "logits", TAG),
     },
     "models/_forecaster/series.py": {
         "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "len(observed)", FORECAST),
@@ -226,7 +226,7 @@ FAULTS = {
     },
     "_core/rows.py": {
         "the last step of all": (
-            "at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1",
+            "at = clipped(lengths, 1, len(a)) - 1",
             "at = 0 * jnp.asarray(lengths) + len(a) - 1",
             FORECAST,
         ),

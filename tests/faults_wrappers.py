@@ -43,7 +43,7 @@ FAULTS = {
             NORM,
         ),
         "no mean": ("mean = split.mean(-1, keepdims=True)", "mean = 0 * split", NORM),
-        "c without its bias": (' + params["cell_bias"].astype(c.dtype)', "", NORM),
+        "c without its bias": (' + row(params["cell_bias"], c)', "", NORM),
         "whole for per gate": ("if per_gate and a", "if not per_gate and a", NORM),
         "gain of another product": ('params["recurrent_gain"][place]', 'params["recurrent_gain"][0]', NORM),
     },
@@ -65,9 +65,9 @@ FAULTS = {
             "(1 - t) * ys + t * xs.astype(t.dtype)",
             JOINS,
         ),
-        "highway without bias": ('jax.nn.sigmoid(z + params["bias"].astype(z.dtype))', "jax.nn.sigmoid(z)", JOINS),
+        "highway without bias": ('jax.nn.sigmoid(z + row(params["bias"], z))', "jax.nn.sigmoid(z)", JOINS),
         "projection without bias": (
-            '(z + params["bias"].astype(z.dtype)).astype(ys.dtype)',
+            '(z + row(params["bias"], z)).astype(ys.dtype)',
             "z.astype(ys.dtype)",
             JOINS,
         ),
@@ -94,7 +94,7 @@ FAULTS = {
     },
     "run/_burn_in.py": {
         "gradient not stopped": ("jax.lax.stop_gradient(part(0,", "(lambda a: a)(part(0,", BURN),
-        "lengths not shifted": ("jnp.maximum(jnp.asarray(lengths) - steps, 0)", "jnp.asarray(lengths)", BURN),
+        "lengths not shifted": ("jnp.maximum(lengths - steps, 0)", "jnp.asarray(lengths)", BURN),
     },
     "run/_unroll.py": {
         "members run against the others restart as they do": (

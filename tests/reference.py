@@ -46,6 +46,16 @@ def gated(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     return (h,), h
 
 
+def janet(params, carry, x, beta=1.0, activation="tanh", gate_activation="sigmoid"):
+    """An LSTM's forget gate alone; the new comes in by how open it would be with beta less."""
+    (c,) = carry
+    W, U, b = (columns(params[name], "fn") for name in ("kernel", "recurrent_kernel", "bias"))
+    s, n = (x @ W[k] + c @ U[k] + b[k] for k in "fn")
+    sigma = ACTIVATIONS[gate_activation]
+    c = sigma(s) * c + (1 - sigma(s - beta)) * ACTIVATIONS[activation](n)
+    return (c,), c
+
+
 def lstm(
     params,
     carry,
@@ -187,6 +197,7 @@ STEPS = {
     "lem": lem,
     "indrnn": indrnn,
     "cornn": cornn,
+    "janet": janet,
 }
 
 

@@ -415,7 +415,6 @@ def test_memory_of_one_leaky_unit_is_the_formula(rng):
 
 def gates_of(name, params, carry, x):
     """The gates of a step, from the formulas of the papers, in NumPy: {letter: [H]}."""
-    letters = {"lstm": "ifgo", "gru": "rzn", "gru_reset_before": "rzn", "gated": "gn", "mgu": "fn", "lem": "dezh"}
     h = carry[0]
     tanh, sigmoid = np.tanh, reference.sigmoid
     if name == "elman":
@@ -433,7 +432,7 @@ def gates_of(name, params, carry, x):
             found |= {f"t_{k}": sigmoid(t), f"n_{k}": tanh(n)}
             s = sigmoid(t) * tanh(n) + (1 - sigmoid(t)) * s
         return found
-    names = "mifgo" if name == "multiplicative_lstm" else letters[name]
+    names = GATES[name]
     W, U, b = (reference.columns(params[k], names) for k in ("kernel", "recurrent_kernel", "bias"))
     drive = {k: x @ W[k] + b[k] for k in names}
     if name == "multiplicative_lstm":
@@ -455,13 +454,28 @@ def gates_of(name, params, carry, x):
     return found | {"n": tanh(drive["n"] + (reset * h) @ U["n"])}
 
 
+# Of the cells whose formulas are written out in `gates_of`.
+GATES = {"elman": "h", "gated": "gn", "lstm": "ifgo", "gru": "rzn", "gru_reset_before": "rzn", "mgu": "fn",
+         "multiplicative_lstm": "mifgo", "recurrent_highway": "tn", "lem": "dezh", "cornn": "z",
+         "indrnn": "h"}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", jaxrnn.CELLS)
+def test_gate_trace_has_every_gate(name, key):
+    cell = jaxrnn.CELLS[name](4, param_dtype="float64")
+    params, carry, xs = problem(cell, key, T=2, batch=(2,), dtype="float64")
+    found = diagnostics.gate_trace(cell, params, carry, xs)
+    assert {k.split("_")[0] for k in found} == set(cell.gates)
+    assert all(a.shape == (2, 2, 4) and (np.asarray(a) != 0).any() for a in jax.tree.leaves(found))
+
+
+@pytest.mark.parametrize("name", GATES)
 def test_gate_trace_is_the_formulas(name, key):
-    """Every cell, every letter of its gates, every step of two rows."""
+    """Every letter of its gates, every step of two rows."""
     cell = jaxrnn.CELLS[name](4, param_dtype="float64")
     params, carry, xs = problem(cell, key, T=4, batch=(2,), dtype="float64")
     found = diagnostics.gate_trace(cell, params, carry, xs)
-    assert {k.split("_")[0] for k in found} == set(cell.gates)
+    assert cell.gates == GATES[name]
     expected = {}
     for b in range(2):
         row = tuple(np.asarray(a[b]) for a in carry)
@@ -503,8 +517,8 @@ def test_a_run_that_nobody_looks_at_has_no_trace_of_it(name, key, monkeypatch):
         return str(jax.make_jaxpr(lambda *args: jaxrnn.engines.scan.__wrapped__(cell, *args))(params, carry, xs))
 
     tapped = program(cell)
-    for file in name, "dense":
-        if hasattr(module := sys.modules[f"jaxrnn.cells._{file}"], "tap"):
+    for module in [module for name, module in sys.modules.items() if name.startswith("jaxrnn.")]:
+        if hasattr(module, "tap"):
             monkeypatch.setattr(module, "tap", lambda name, value: value)
     assert program(variant(name)) == tapped
 

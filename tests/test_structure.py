@@ -1,4 +1,4 @@
-"""The house in order: floors of imports, sizes, docstrings, what importing loads, paths, and the README's code."""
+"""The house in order: floors of imports, sizes, docstrings, what importing loads, paths, the README's code, docs/."""
 
 from __future__ import annotations
 
@@ -206,16 +206,3 @@ def test_no_path_of_one_machine(project_files):
             if absolute.search(line):
                 found.append(f"{named(path)}:{number}")
     assert found == []
-
-
-@pytest.mark.usefixtures("float32_only")
-def test_readme_code_runs(tmp_path, monkeypatch):
-    """The text itself, block after block in one scope, as a reader would paste it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.S | re.M))
-    assert blocks, "README.md has no ```python block"
-    monkeypatch.chdir(tmp_path)
-    scope = {"__name__": "readme"}
-    for block in blocks:
-        above = "\n" * text.count("\n", 0, block.start(1))  # so that a traceback has the README's own line
-        exec(compile(above + block[1], str(ROOT / "README.md"), "exec"), scope)

@@ -158,6 +158,7 @@ def test_inside_a_scan(case, key, rng):
     same(*outcomes, tolerance("float64", windows * size))
 
 
+@pytest.mark.full
 def test_two_devices():
     """Rows spread over two devices stay there and come out as on one, with a carry given and without one."""
     code = """

@@ -1,8 +1,8 @@
 """How XLA compiles for the tests: fast. Said here, and nowhere else.
 
-Nearly all of the suite's time is XLA's. With these flags programs are made in a third to two thirds of it and run
+Nearly all of the suite's time is XLA's. With these flags programs are made in a third to two thirds of it, and run
 slowly. `make test-all` runs the tests marked `optimized` again as users compile; `XLA_FLAGS= make test` does so for
-all.
+all of them.
 """
 
 from __future__ import annotations

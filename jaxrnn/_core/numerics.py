@@ -19,6 +19,12 @@ def wide(dtype: Any) -> np.dtype:
     return max(jnp.dtype(dtype), jnp.dtype(jnp.float32), key=lambda d: d.itemsize)
 
 
+def widest(tree: Any) -> np.dtype:
+    """The widest of the floating types in a pytree, in which what goes with it is made; float32 where there is none."""
+    types = [a.dtype for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return max(types, key=lambda d: d.itemsize, default=jnp.dtype(jnp.float32))
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
     """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
     if callable(value):
@@ -51,6 +57,14 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
         a, kernel = a.astype(wide(dtype)), kernel.astype(wide(dtype))
     axes = (((a.ndim - 1,), (0,)), ((), ()))
     return tap("product", lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype)))
+
+
+def row(vector: jax.Array, like: jax.Array) -> jax.Array:
+    """A vector of the params [N] as a row of `like` [..., N]: in its type, and said with all of its axes.
+
+    JAX would add the axes by itself, unless it is told not to (`jax_numpy_rank_promotion`).
+    """
+    return jnp.expand_dims(vector.astype(like.dtype), range(like.ndim - vector.ndim))
 
 
 def like(new: Any, old: Any) -> Any:

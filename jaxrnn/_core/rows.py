@@ -10,8 +10,16 @@ import jax.numpy as jnp
 
 def inside(lengths: jax.Array, time: int) -> jax.Array:
     """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
-    lengths = jnp.clip(jnp.asarray(lengths), 0, time).astype(jnp.int32)  # first clipped: an int64 may not fit
-    return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths
+    lengths = clipped(lengths, 0, time)
+    return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths[None]
+
+
+def clipped(lengths: Any, low: int, high: int) -> jax.Array:
+    """Lengths of any integer type, from low to high, as int32."""
+    lengths = jnp.asarray(lengths)
+    if lengths.dtype.itemsize < 4:  # `high` may not fit into it; and into int32 an int64 may not, before it is clipped
+        lengths = lengths.astype(jnp.int32)
+    return jnp.clip(lengths, low, high).astype(jnp.int32)
 
 
 def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
@@ -33,7 +41,9 @@ def select(condition: jax.Array, yes: Any, no: Any) -> Any:
 
     def one(a, b):
         a, b = jnp.asarray(a), jnp.asarray(b)
-        where = jnp.expand_dims(condition, range(condition.ndim, max(a.ndim, b.ndim)))
+        axes = max(a.ndim, b.ndim)
+        a, b = (jnp.expand_dims(c, range(axes - c.ndim)) for c in (a, b))
+        where = jnp.expand_dims(condition, range(condition.ndim, axes))
         return jnp.where(where, a, b)
 
     return jax.tree.map(one, yes, no)
@@ -45,7 +55,7 @@ def last_step(tree: Any, lengths: Any) -> Any:
         return jax.tree.map(lambda a: a[-1], tree)
 
     def last(a):
-        at = jnp.clip(jnp.asarray(lengths), 1, len(a)) - 1
+        at = clipped(lengths, 1, len(a)) - 1
         return jnp.take_along_axis(a, at.reshape(1, *at.shape, *[1] * (a.ndim - 1 - at.ndim)), 0)[0]
 
     return jax.tree.map(last, tree)

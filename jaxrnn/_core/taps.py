@@ -3,7 +3,7 @@
 A cell marks a value with `tap(name, value)`, which gives it back; under `tapped` what comes back is what the function
 for that name makes of it. The names in this library:
 
-    operand    what `cell.product` multiplies with a kernel
+    operand    what `jaxrnn.product` multiplies with a kernel
     product    what it gives
     candidate  what a gate lets into the state: an LSTM's g, a GRU's n
     cell       an LSTM's c' on its way to h'

@@ -6,6 +6,7 @@ from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
+from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._lem import LEMCarry, lem
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
@@ -15,6 +16,7 @@ from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_hig
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, multiplicative_lstm, recurrent_highway, lem, cornn, indrnn,
+    janet,
 )}
 # fmt: on
 
@@ -25,6 +27,7 @@ __all__ = [
     "GRUCarry",
     "GatedCarry",
     "IndRNNCarry",
+    "JANETCarry",
     "LEMCarry",
     "LSTMCarry",
     "MGUCarry",
@@ -36,6 +39,7 @@ __all__ = [
     "gru_reset_before",
     "indrnn",
     "indrnn_uniform",
+    "janet",
     "lem",
     "lstm",
     "mgu",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Stage, features
-from jaxrnn._core.numerics import compute_dtype, nonlinearity, product, wide
+from jaxrnn._core.numerics import compute_dtype, nonlinearity, product, row, wide
 from jaxrnn._core.taps import tap
 
 
@@ -122,7 +122,7 @@ class Dense:
     def drive(self, params: Any, x: jax.Array) -> jax.Array:
         """x [..., D] -> x @ kernel + bias [..., G·H], rounded to the type to compute in."""
         u = product(x, params["kernel"], self.compute(params))
-        return (u + params["bias"].astype(u.dtype)).astype(self.compute(params))
+        return (u + row(params["bias"], u)).astype(self.compute(params))
 
     def recur(self, gates: str = "", of: str = "h") -> Callable[[Any, Any], jax.Array]:
         """The `recur` of a stage: a field of the state times the recurrent kernel, or times some gates' columns."""
@@ -157,12 +157,16 @@ class Dense:
         return jnp.split(z, z.shape[-1] // self.H, axis=-1)
 
     def act(self, z: jax.Array) -> jax.Array:
-        """The activation."""
+        """The activation of the state, or of what a gate lets into it."""
         return nonlinearity(self.options["activation"], "activation")(z)
+
+    def squash(self, z: jax.Array) -> jax.Array:
+        """The activation of gates."""
+        return nonlinearity(self.options["gate_activation"], "gate_activation")(z)
 
     def gate(self, name: str, z: jax.Array, *, times: float = 1) -> jax.Array:
         """The gate of that name from its sum, between 0 and `times`."""
-        gate = nonlinearity(self.options["gate_activation"], "gate_activation")(z)
+        gate = self.squash(z)
         return tap(name, gate if times == 1 else times * gate)
 
     def candidate(self, name: str, z: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ import jax
 
 from jaxrnn import initializers
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.numerics import row
 from jaxrnn._core.record import factory
 from jaxrnn.cells._dense import Dense, Updating
 
@@ -37,12 +38,13 @@ def gru(hidden_size: int, *, recurrent_bias_init: Callable = initializers.zeros(
     d = Dense(hidden_size, "rzn", options)
 
     def init(key, input_size):
-        recurrent_bias = d.blocks(recurrent_bias_init, jax.random.split(key, 5)[4], (d.H,))
-        return d.init(key, input_size, memory="+z") | {"recurrent_bias": recurrent_bias}
+        params = d.init(key, input_size, memory="+z")
+        params["recurrent_bias"] = d.blocks(recurrent_bias_init, jax.random.split(key, 5)[4], (d.H,))
+        return params
 
     def recur(params, s):
         v = d.recur()(params, s)
-        return v + params["recurrent_bias"].astype(v.dtype)
+        return v + row(params["recurrent_bias"], v)
 
     def update(params, s, u, v):
         u_r, u_z, u_n = d.split(u)

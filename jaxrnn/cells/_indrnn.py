@@ -10,6 +10,7 @@ import jax
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.numerics import row
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
 from jaxrnn.cells._dense import Dense, Pointwise
@@ -65,6 +66,6 @@ def indrnn(
         return {"kernel": kernel, "recurrent_weight": u, "bias": bias}
 
     def update(params, s, u, v):
-        return IndRNNCarry(tap("h", d.act(u + params["recurrent_weight"].astype(u.dtype) * tap("operand", s.h))))
+        return IndRNNCarry(tap("h", d.act(u + row(params["recurrent_weight"], u) * tap("operand", s.h))))
 
     return d.cell(IndRNNCarry, d.stage(None, update), init=init)

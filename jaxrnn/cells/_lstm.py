@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
-from jaxrnn._core.numerics import nonlinearity, product
+from jaxrnn._core.numerics import nonlinearity, product, row
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tap
 from jaxrnn.cells._dense import Dense, Gated
@@ -85,7 +85,7 @@ def lstm(
     def update(params, s, u, v):
         *z_i, z_f, z_g, z_o = d.sums(d.gates, u, v)
         if peepholes:
-            *peep_i, peep_f, peep_o = d.split(params["peephole"].astype(u.dtype))
+            *peep_i, peep_f, peep_o = d.split(row(params["peephole"], u))
             z_f = z_f + s.c * peep_f
             z_i = [z + s.c * peep for z, peep in zip(z_i, peep_i, strict=True)]
         f = d.gate("f", z_f)

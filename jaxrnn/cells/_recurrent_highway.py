@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
-from jaxrnn._core.numerics import product
+from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import factory
 from jaxrnn.cells._dense import Dense, Gated
 
@@ -65,7 +65,7 @@ def recurrent_highway(
 
     def recur(k, params, s):
         v = product(s.h, params["recurrent_kernel"][k], d.compute(params))
-        return v + params["bias"][k].astype(v.dtype) if k else v  # the first bias is in the drive
+        return v + row(params["bias"][k], v) if k else v  # the first bias is in the drive
 
     def update(k, params, s, u, v):
         z_t, z_n = d.split(v if k else u + v)

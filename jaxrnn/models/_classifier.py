@@ -12,7 +12,7 @@ from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.composition import looks_ahead
-from jaxrnn._core.numerics import product
+from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
 from jaxrnn.models._parts import labels as labelled
 from jaxrnn.models._parts import pooling as pool
@@ -74,7 +74,7 @@ class Classifier(Record):
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
         """[..., F] -> logits [..., C]."""
         logits = product(y, params["readout"], y.dtype)
-        return logits + params["bias"].astype(logits.dtype)
+        return logits + row(params["bias"], logits)
 
     def apply(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """xs [T, ..., D], or [T, ...] int -> (carry, logits [..., C]). `options` are those of `unroll`.

@@ -13,7 +13,7 @@ from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.loops import loop
-from jaxrnn._core.numerics import product
+from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
 from jaxrnn._core.rows import inside
 from jaxrnn.decode import generate, greedy
@@ -130,7 +130,7 @@ class EncoderDecoder(Record):
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
         """The cell's y, with what attention adds to it -> logits [..., V]."""
         logits = product(y, params["readout"], y.dtype)
-        return logits + params["bias"].astype(logits.dtype)
+        return logits + row(params["bias"], logits)
 
     def step(self, params: Params, state: Decoding, token: jax.Array) -> tuple[Decoding, jax.Array]:
         """token [...] int -> (state, logits [..., V] of the next symbol); `encode` makes the first state.

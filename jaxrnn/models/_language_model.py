@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
-from jaxrnn._core.numerics import product
+from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
 from jaxrnn.models._parts.labels import mean_cross_entropy
 from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
@@ -60,7 +60,7 @@ class LanguageModel(Record):
         """The cell's y [..., H] -> logits [..., V]."""
         readout = params["embedding"].T if self.tied else params["readout"]
         logits = product(y, readout, y.dtype)  # in float32 for a narrower y
-        return logits + params["bias"].astype(logits.dtype)
+        return logits + row(params["bias"], logits)
 
     def outputs(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, Any]:
         """tokens [T, ...] int -> (carry, the cell's ys [T, ..., H]): `apply` without `readout`, for terms on ys."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
+from jaxrnn._core.rows import clipped
 from jaxrnn.run._unroll import unroll
 
 
@@ -47,7 +48,8 @@ def burn_in(
 
     before = after = None
     if lengths is not None:
-        before, after = jnp.minimum(lengths, steps), jnp.maximum(jnp.asarray(lengths) - steps, 0)
+        lengths = clipped(lengths, 0, time)
+        before, after = jnp.minimum(lengths, steps), jnp.maximum(lengths - steps, 0)
     carry, first = jax.lax.stop_gradient(part(0, steps, carry, before, keys[0]))
     carry, rest = part(steps, time, carry, after, keys[1])
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, rest)

@@ -12,7 +12,7 @@ from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
 from jaxrnn._core.composition import one_array, within
-from jaxrnn._core.numerics import nonlinearity, product
+from jaxrnn._core.numerics import nonlinearity, product, row, widest
 from jaxrnn._core.record import factory
 
 
@@ -45,7 +45,7 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, input_size)
-        stored = _stored(params)
+        stored = widest(params)
         kernel = kernel_init(k2, (input_size, input_size), stored)
         return {"cell": params, "kernel": kernel, "bias": jnp.full(input_size, gate_bias, stored)}
 
@@ -53,7 +53,7 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
         carry, ys = run(cell, params["cell"], carry, xs, key)
         _same_size("highway", cell, xs, ys)
         z = product(xs, params["kernel"], ys.dtype)
-        t = jax.nn.sigmoid(z + params["bias"].astype(z.dtype))
+        t = jax.nn.sigmoid(z + row(params["bias"], z))
         return carry, (t * ys + (1 - t) * xs.astype(t.dtype)).astype(ys.dtype)
 
     return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
@@ -72,7 +72,7 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, input_size)
-        stored = _stored(params)
+        stored = widest(params)
         y = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored))
         one_array("projection", cell, y)
         H = y.shape[-1]
@@ -82,7 +82,7 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         carry, ys = run(cell, params["cell"], carry, xs, key)
         one_array("projection", cell, ys)
         z = product(ys, params["kernel"], ys.dtype)
-        return carry, (z + params["bias"].astype(z.dtype)).astype(ys.dtype)
+        return carry, (z + row(params["bias"], z)).astype(ys.dtype)
 
     return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
 
@@ -98,7 +98,7 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, size)
-        return {"cell": params, "kernel": kernel_init(k2, (input_size, size), _stored(params))}
+        return {"cell": params, "kernel": kernel_init(k2, (input_size, size), widest(params))}
 
     def sequence(run, params, carry, xs, key):
         compute = jnp.promote_types(xs.dtype, params["kernel"].dtype)
@@ -133,8 +133,3 @@ def _same_size(wrapper, cell, xs, ys):
             f"{wrapper}: expected y of the shape of x, [..., H] with H=D, got x {checks.describe(xs)} and "
             f"y {checks.describe(ys)} of {cell!r}; projection(cell, D) gives y that size"
         )
-
-
-def _stored(params):
-    """The widest type that params are stored in."""
-    return max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize, default=jnp.dtype("float32"))

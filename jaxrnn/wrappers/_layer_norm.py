@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import in_parts, within
+from jaxrnn._core.numerics import row, widest
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
 
@@ -28,7 +29,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
 
     Keeps the three parts: the recurrent product stays bare, its normalisation is in `update`, which then mixes units.
     Raises TypeError for a composition or a plain step, ValueError, in `init`, for a cell whose products are not made by
-    `jaxrnn.cell.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+    `jaxrnn.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
     """
     if not cell.has_parts and cell.sequence is not None:
         raise TypeError(f"layer_norm: expected one cell, got {cell!r}; it goes inside, around each cell")
@@ -42,18 +43,18 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         split = a.reshape(*a.shape[:-1], blocks, -1)
         mean = split.mean(-1, keepdims=True)
         split = (split - mean) * jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)
-        return split.reshape(a.shape) * gain.astype(a.dtype)
+        return split.reshape(a.shape) * row(gain, a)
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        x = jax.ShapeDtypeStruct((input_size,), jnp.float32) if cell.input is None else cell.input(params)
+        x = jax.ShapeDtypeStruct((input_size,), widest(params)) if cell.input is None else cell.input(params)
         sizes = jax.eval_shape(_sizes, params, x)
         if len(sizes["input"]) != 1 or len(sizes["recurrent"]) != len(places):
             raise ValueError(
                 "layer_norm: expected a cell whose drive, and whose every recurrent stage, has one product made by "
-                f"jaxrnn.cell.product, got {cell!r}; of several cells in one, wrap each"
+                f"jaxrnn.product, got {cell!r}; of several cells in one, wrap each"
             )
-        stored = jax.tree.leaves(params)[0].dtype
+        stored = widest(params)
         made = {
             "cell": params,
             "input_gain": jnp.ones(sizes["input"][0].shape, stored),
@@ -87,7 +88,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
 
     def normed_cell(params):
         def f(c):
-            return normed(params, c, params["cell_gain"]) + params["cell_bias"].astype(c.dtype)
+            return normed(params, c, params["cell_gain"]) + row(params["cell_bias"], c)
 
         return {"cell": f} if "cell_gain" in params else {}
 

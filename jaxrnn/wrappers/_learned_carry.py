@@ -8,7 +8,7 @@ import jax
 
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import at_leaves, within
-from jaxrnn._core.numerics import like
+from jaxrnn._core.numerics import like, widest
 from jaxrnn._core.record import factory
 
 
@@ -23,7 +23,7 @@ def learned_carry(cell: Cell) -> Cell:
     def init(key, input_size):
         params = cell.init(key, input_size)
         # In the type that params are stored in, where the carry's own is narrower: it is learned as they are.
-        stored = jax.tree.leaves(params)[0].dtype
+        stored = widest(params)
         carry = jax.tree.map(lambda a: a.astype(max(a.dtype, stored, key=lambda d: d.itemsize)), cell.start(params))
         return {"cell": params, "initial_carry": carry}
 

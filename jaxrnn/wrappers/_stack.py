@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import one_array
+from jaxrnn._core.numerics import widest
 from jaxrnn._core.record import factory
 from jaxrnn.wrappers._noise import drop, rate
 
@@ -38,15 +39,17 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
     layers = dict(zip(names, cells, strict=True))
 
     def init(key, input_size):
-        params, below = {}, jax.ShapeDtypeStruct((input_size,), jnp.float32)
-        x = below
+        params, size = {}, input_size
         for (name, cell), k in zip(layers.items(), jax.random.split(key, len(cells)), strict=True):
-            params[name] = cell.init(k, below.shape[-1])
+            params[name] = cell.init(k, size)
+            if name == names[0]:
+                x = below = jax.ShapeDtypeStruct((input_size,), widest(params[name]))
             below = cell.outputs(params[name], below)
             if skip or name != names[-1]:
                 one_array("stack", cell, below)
             if skip:
                 below = jax.eval_shape(_beside, x, below)
+            size = below.shape[-1] if hasattr(below, "shape") else None
         return params
 
     def sequence(run, params, carry, x, key):

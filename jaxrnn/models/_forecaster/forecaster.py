@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
-from jaxrnn._core.numerics import product, wide
+from jaxrnn._core.numerics import product, row, wide
 from jaxrnn._core.record import Record, factory
 from jaxrnn._core.rows import inside, last_step
 from jaxrnn.models._forecaster.heads import HEADS, NOT_A_DISTRIBUTION, Distribution
@@ -93,7 +93,7 @@ class Forecaster(Record):
 
     def _distribution(self, params, h, scale, future):
         raw = product(h, params["readout"], h.dtype)
-        raw = raw + params["bias"].astype(raw.dtype)
+        raw = raw + row(params["bias"], raw)
         raw = raw.reshape(*raw.shape[:-1], self.ahead, self.targets, -1)
         if "future" in params:
             raw = raw + product(future, params["future"], h.dtype).reshape(*future.shape[:-1], self.targets, -1)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core.cell import Params
-from jaxrnn._core.numerics import product, wide
+from jaxrnn._core.numerics import product, row, wide
 
 SCORES = ("dot", "general", "concat")
 
@@ -65,7 +65,7 @@ def attended(score: str, params: Params, query: jax.Array, memory: Memory) -> tu
     if score == "concat":
         asked = product(query, params["query"], values.dtype)[..., None, :]
         hidden = jnp.tanh(asked + keys.astype(asked.dtype))
-        scores = (hidden * params["score"].astype(hidden.dtype)).sum(-1)
+        scores = (hidden * row(params["score"], hidden)).sum(-1)
     else:
         scores = jnp.einsum("...a,...sa->...s", query.astype(keys.dtype), keys, preferred_element_type=dtype)
     scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core.cell import Carry, Params
-from jaxrnn._core.numerics import like, product
+from jaxrnn._core.numerics import like, product, row
 
 
 def init(key: Any, before: Any, after: Any, dtype: Any, *, always: bool = False) -> Params:
@@ -32,7 +32,7 @@ def crossed(params: Params, final: Any, start: Carry, axes: int) -> Carry:
         return like(final, start)
     final = flat(final, axes)
     made = product(final, params["kernel"], final.dtype)
-    made = jnp.tanh(made + params["bias"].astype(made.dtype))
+    made = jnp.tanh(made + row(params["bias"], made))
     leaves, at = [], 0
     for leaf in jax.tree.leaves(start):
         if jnp.issubdtype(leaf.dtype, jnp.floating):

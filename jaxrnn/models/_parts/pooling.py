@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core.cell import Params
-from jaxrnn._core.numerics import product, wide
+from jaxrnn._core.numerics import product, row, wide
 
 POOLINGS = ("last", "ends", "mean", "max", "attention")
 
@@ -59,8 +59,8 @@ def attention_weights(params: Params, ys: jax.Array, valid: Any = True) -> jax.A
     """How much each step counts: [T, ...], 0 where it is not valid, 1 in all (0 for a sequence without a step)."""
     valid = jnp.broadcast_to(valid, ys.shape[:-1])
     hidden = product(_blank(valid, ys), params["kernel"], ys.dtype)
-    hidden = jnp.tanh(hidden + params["bias"].astype(hidden.dtype))
-    scores = (hidden * params["query"].astype(hidden.dtype)).sum(-1)
+    hidden = jnp.tanh(hidden + row(params["bias"], hidden))
+    scores = (hidden * row(params["query"], hidden)).sum(-1)
     scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)
     return jnp.where(valid, jax.nn.softmax(scores, axis=0), 0)
 

@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("orbax.checkpoint", reason='the extra "train" is not installed')
 pytest.importorskip("tyro", reason='the extra "train" is not installed')
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `experiments` is run from the root of the repository, not installed
 
 import optax  # noqa: E402

@@ -14,7 +14,7 @@ import pytest
 from support import assert_close, generator, normal_like, tolerance
 
 pytest.importorskip("matplotlib", reason='the extra "train" is not installed')
-sys.path.insert(0, str(Path(__file__).parents[1]))  # `experiments` is run from the root of the repository
+sys.path.insert(0, str(Path(__file__).parents[2]))  # `experiments` is run from the root of the repository
 
 import jaxrnn
 from experiments import recurrent_policy as rp

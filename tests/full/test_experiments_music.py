@@ -20,7 +20,7 @@ from jaxrnn.models import tagger
 
 pytest.importorskip("tyro", reason='the extra "train" is not installed')
 pytest.importorskip("matplotlib", reason='the extra "train" is not installed')
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # `experiments` is run from the root of the repository, not installed
 
 from experiments import music  # noqa: E402

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason='the extra "train" is not installed')
-sys.path.insert(0, str(Path(__file__).parents[1]))  # `experiments` is run from the root of the repository
+sys.path.insert(0, str(Path(__file__).parents[2]))  # `experiments` is run from the root of the repository
 
 import jax
 

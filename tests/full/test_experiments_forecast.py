@@ -13,7 +13,7 @@ from support import assert_close, tolerance
 
 pytest.importorskip("tyro", reason='the extra "train" is not installed')
 pytest.importorskip("matplotlib", reason='the extra "train" is not installed')
-sys.path.insert(0, str(Path(__file__).parents[1]))  # `experiments` is run from the root of the repository
+sys.path.insert(0, str(Path(__file__).parents[2]))  # `experiments` is run from the root of the repository
 
 from experiments import baselines, forecast
 
