@@ -36,6 +36,42 @@ def test_an_int_is_a_float_where_the_default_is_one():
     assert repr(jaxrnn.lstm(np.int64(4), forget_bias=2)) == "lstm(4, forget_bias=2.0)"
 
 
+def test_an_int_is_a_float_where_the_annotation_is_one():
+    """With a default of None, as an LSTM's clip has it."""
+    assert jaxrnn.lstm(4, cell_clip=1) == jaxrnn.lstm(4, cell_clip=1.0)
+    assert hash(jaxrnn.lstm(4, cell_clip=1)) == hash(jaxrnn.lstm(4, cell_clip=1.0))
+
+
+@jaxrnn.factory
+def bent(size: int, *, activation=jnp.tanh) -> jaxrnn.Cell:
+    """A user's own, whose option is a function."""
+    return jaxrnn.Cell(
+        lambda key, n: {},
+        lambda params: jnp.zeros(size),
+        plain_step=lambda p, c, x: (activation(c + x), c),
+    )
+
+
+@pytest.mark.parametrize("given", [{}, {"activation": jnp.tanh}, {"activation": "tanh"}, {"activation": np.tanh}])
+def test_a_function_is_handed_on_as_a_function(given):
+    """Normal forms are for comparing: the body of a factory gets what it can call, also from a file."""
+    cell = bent(3, **given)
+    if given.get("activation") is not np.tanh:  # which has no name in jax.numpy that is it
+        assert cell == bent(3) and repr(cell) == "bent(3)"
+        cell = jaxrnn.from_config(jaxrnn.to_config(cell), {"bent": bent})
+    after, _ = cell.plain_step({}, np.full(3, 0.3), np.full(3, 0.4))
+    np.testing.assert_allclose(after, np.tanh(0.7), rtol=1e-6)
+
+
+def test_a_cell_is_asked_for_in_any_spelling_of_the_annotation():
+    """Also where annotations are read and not strings."""
+    scope = {"jaxrnn": jaxrnn}
+    code = "@jaxrnn.factory\ndef own(cell: jaxrnn.Cell, size: int) -> jaxrnn.Cell:\n    return jaxrnn.stack(cell)"
+    exec(compile(code, "own", "exec", dont_inherit=True), scope)
+    with pytest.raises(TypeError, match=r"cell: expected a cell such as jaxrnn.lstm\(256\), got 4"):
+        scope["own"](4, 2)
+
+
 def test_an_altered_record_is_another():
     cell = jaxrnn.elman(4)
     loud = dataclasses.replace(cell, output=lambda params, carry: 100 * carry.h)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 
+import flax.core
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import CASES, D, Rows, T, by_reference, normal_like, rows, run, run_and_grads, weighted, weights_for
-from support import assert_close, problem, tolerance
+from support import assert_close, problem, tolerance, weighed
 
 import jaxrnn
 
@@ -196,6 +198,56 @@ def test_any_batch_axes(case, batch, key, rng):
     params, carry, xs = problem(case.cell, key, T, batch, D, dtype="float64")
     how = rows(rng, *EVERYTHING, batch=batch)
     same(run(case.cell, params, carry, xs, how, False), by_reference(case, params, carry, xs, how, False))
+
+
+BOTH = jaxrnn.learned_carry(jaxrnn.stack(jaxrnn.bidirectional(jaxrnn.lstm(5), jaxrnn.gru(4)), jaxrnn.elman(3)))
+EMPTY = {name: CASES[name].cell for name in ("elman", "lstm_projection_peepholes", "plain")} | {"both": BOTH}
+
+
+def _loss(cell, carry, xs, engine, options):
+    def loss(params):
+        outcome = jaxrnn.unroll(cell, params, carry, xs, engine=engine, **options)
+        return weighed(outcome), outcome
+
+    return loss
+
+
+@pytest.mark.parametrize(("time", "batch"), [(0, ()), (0, (2,)), (4, (0,)), (0, (0, 2))], ids=str)
+@pytest.mark.parametrize("name", EMPTY)
+def test_no_steps_and_no_rows(name, time, batch, key):
+    """No step: the carry as it came, and no ys. No row: arrays of that shape. Gradients of 0, whatever the rows."""
+    cell = EMPTY[name]
+    params, carry, xs = problem(cell, key, time, batch, D, dtype="float64")
+    how = {
+        "lengths": np.zeros(batch, int),
+        "mask": np.ones((time, *batch), bool) & (np.arange(time).reshape(-1, *[1] * len(batch)) < 0),
+        "reset": np.ones((time, *batch), bool),
+    }
+    y = cell.outputs(params)
+    for engine in None, jaxrnn.engines.scan, jaxrnn.engines.deferred, jaxrnn.engines.checkpointed:
+        if name == "plain" and engine is jaxrnn.engines.deferred:
+            continue
+        for options in {}, how, {"reverse": True}:
+            loss = _loss(cell, carry, xs, engine, options)
+            grads, (after, ys) = jax.grad(loss, has_aux=True)(params)
+            assert ys.shape == (time, *batch, *y.shape) and ys.dtype == y.dtype
+            jax.tree.map(np.testing.assert_array_equal, after, carry)
+            assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("container", [collections.OrderedDict, flax.core.freeze], ids=["OrderedDict", "FrozenDict"])
+def test_params_in_any_mapping(container, key, rng):
+    """What holds the arrays under their names is params; the gradient comes in the same container."""
+    case = CASES["lstm"]
+    params, carry, xs, weights = given(case, key, rng)
+
+    def loss(params):
+        return weighted(weights, jaxrnn.unroll(case.cell, params, carry, xs))
+
+    found, expected = (jax.value_and_grad(loss)(p) for p in (container(params), params))
+    assert type(found[1]) is type(container(params))
+    same((found[0], dict(found[1])), expected)
+    same(case.cell.step(container(params), carry, xs[0]), case.cell.step(params, carry, xs[0]))
 
 
 @all_cases

@@ -100,15 +100,13 @@ def params(cell: Any, params: Any) -> None:
     expected = _params_like(cell, features[-1]) if features else None
     if expected is None:
         return
-    fits = jax.tree.structure(params) == jax.tree.structure(expected)
-    if fits and all(hasattr(leaf, "shape") for leaf in jax.tree.leaves(params)):
-        fits = jax.tree.map(shape, params) == jax.tree.map(shape, expected)
-        letters = describe(expected)
-    else:
-        fits = False
-        names = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(expected)]
-        letters = f"with the arrays {', '.join(names)}"
-    if not fits:
+    # By names and not by containers: an OrderedDict or a FrozenDict of flax holds params as well as a dict.
+    came, wanted = (
+        {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(t)} for t in (params, expected)
+    )
+    named = came.keys() == wanted.keys() and all(hasattr(leaf, "shape") for leaf in came.values())
+    letters = describe(expected) if named else f"with the arrays {', '.join(wanted)}"
+    if not named or any(shape(came[name]) != shape(leaf) for name, leaf in wanted.items()):
         raise ValueError(
             f"params: expected those of {cell!r}, {letters}, got {describe(params)}; "
             "make them with cell.init(key, input_size)"
@@ -216,8 +214,6 @@ def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, *rows: Any) -> tuple[i
     if not leading:
         raise ValueError(f"xs: expected [T, ..., D], got {describe(xs)}: no time axis; one step is cell.step")
     time, batch = leading[0], leading[1:]
-    if time == 0 or 0 in batch:
-        raise ValueError(f"xs: expected at least one step and one row, got T={time} and batch axes {batch}")
     if carry_ is not None:
         rows = carry(cell, params_, carry_)
         if cell.input is None:

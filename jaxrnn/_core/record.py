@@ -14,6 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn._core.numerics import nonlinearity
+
+FLOATS = ("float|None", "None|float")  # annotations that say so, where the default does not
+
 
 class Origin(NamedTuple):
     """The call that made a record: the factory and every option, defaults filled in."""
@@ -79,8 +83,9 @@ def factory(make: Made) -> Made:
 
     Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
     become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
-    Python's, and an int is a float where the default is one. Names that end in `_init` must be callable,
-    and what is annotated as a `Cell` must be one.
+    Python's, and an int is a float where the default or the annotation is one. Names that end in `_init` must be
+    callable, and what is annotated as a `Cell` must be one. A function is handed to `make` as it was given, and where
+    the default is a function, so is one that was given by its name.
     Raises TypeError, with the factory's name, for arguments that do not fit.
     """
     signature, text = _with_options(make)
@@ -92,13 +97,16 @@ def factory(make: Made) -> Made:
         except TypeError as error:
             raise TypeError(f"{make.__name__}: {error}; it takes {', '.join(signature.parameters)}") from None
         bound.apply_defaults()
+        compared = {}
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
-            if parameter.annotation == "Cell" and parameter.kind is not parameter.VAR_POSITIONAL:
+            kind = getattr(parameter.annotation, "__name__", parameter.annotation)  # a string where those are not read
+            if kind == "Cell" and parameter.kind is not parameter.VAR_POSITIONAL:
                 _cell(name, value)
-            bound.arguments[name] = _normal(name, value, parameter.default)
+            compared[name] = _normal(name, value, parameter.default, kind)
+            bound.arguments[name] = _handed(name, value, compared[name], parameter.default)
         record = dataclasses.replace(make(*bound.args, **bound.kwargs))  # a new one: its maker may hold it too
-        options = tuple(bound.arguments.items())
+        options = tuple(compared.items())
         try:
             hash(options)
         except TypeError as error:
@@ -142,7 +150,16 @@ def _cell(name: str, value: Any) -> None:
         raise TypeError(f"{name}: expected a cell such as jaxrnn.lstm(256), got {_show(value)}{cure}")
 
 
-def _normal(name: str, value: Any, default: Any = None) -> Any:
+def _handed(name: str, value: Any, normal: Any, default: Any) -> Any:
+    """What `make` is given: the normal form, but of functions the function."""
+    if callable(value) and not isinstance(value, Record | type):
+        return value
+    if isinstance(value, str) and callable(default) and default is not inspect.Parameter.empty:
+        return nonlinearity(value, name)
+    return normal
+
+
+def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any:
     if name.endswith("dtype") and value is not None:
         try:
             return jnp.dtype(value)
@@ -153,7 +170,8 @@ def _normal(name: str, value: Any, default: Any = None) -> Any:
         raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    is_float = isinstance(default, float) or (default is None and str(kind).replace(" ", "") in FLOATS)
+    if is_float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_normal(name, v) for v in value)
