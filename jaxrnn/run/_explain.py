@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import engines
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, step_with
 from jaxrnn.run._choice import choice
@@ -71,14 +72,17 @@ def explain(
     layers: list[Layer] = []
     described = repr(cell)
 
-    def chosen(name, cell):
+    def chosen(name, cell, *args):
         run, reason = choice(cell) if engine is None else (engine, "it was asked for")
+        if cell.has_parts and getattr(run, "func", run) in (engines.deferred, engines.checkpointed):
+            instead = engines.handover(cell, *args)
+            run, reason = (run, reason) if instead is None else (engines.scan, f"{_shown(run)} hands it on: {instead}")
         layers.append(Layer(name, _shown(run), reason))
 
     def walk(name, cell, params, carry, x):
         """Visit what `unroll` runs by itself, with one input in place of all."""
         if cell.sequence is None:
-            chosen(name or described, cell)
+            chosen(name or described, cell, params, carry, x)
             return step_with(walk, cell, params, carry, x, None)
         inside = itertools.count()
 
