@@ -203,6 +203,12 @@ FAULTS = {
         "the carry before the step": ("lambda params, s, kept, e: _sum(s, e)", "lambda params, s, kept, e: s", LOOK),
     },
     "diagnostics/_jacobians.py": {
+        "no restarts": ("cell, xs = with_reset(cell), (xs, reset)", "pass", LOOK),
+        "padding reaches the cell": (
+            "(select(valid, xs, jax.tree.map(jnp.zeros_like, xs)), valid)",
+            "(xs, valid)",
+            LOOK,
+        ),
         "products the other way round": (
             "products[:t] = jacobian @ products[:t]",
             "products[:t] = products[:t] @ jacobian",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import assert_close, double, loop, problem, tolerance, variant
+from support import assert_close, double, loop, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import diagnostics
@@ -224,6 +224,10 @@ def test_jacobians_where_rows_end_pause_and_restart(key, rng):
             assert_close(found[t, b], differences(one, h), DIFFERENCE)
             h = one(h)
     assert kinds == {(a, b) for a in (False, True) for b in (False, True)}, "not every kind of step came"
+    slope = jax.grad(lambda p: weighed(diagnostics.jacobians(cell, p, carry, broken, lengths=lengths, mask=mask)))(
+        params
+    )
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(slope)), "what stands past an end is in a gradient"
     there = np.arange(T)[:, None] < lengths
     assert_close(ours(lengths=lengths)(xs), ours(mask=there)(xs), tolerance("float64", T))
     full = np.ones((T, B), bool)

@@ -40,7 +40,8 @@ class Classifier(Record):
         k1, k2 = jax.random.split(jax.random.fold_in(key, 1))
         pooling = self.pooling
         if pooling is None:
-            x = jax.ShapeDtypeStruct((self.embedding_size or self.vocabulary_size or input_size,), y.dtype)
+            size = int(self.embedding_size or self.vocabulary_size or input_size or 0)
+            x = jax.ShapeDtypeStruct((size,), y.dtype)
             pooling = "ends" if looks_ahead(self.cell, params["cell"], x) else "last"
         params["pooling"] = pool.init(pooling, k1, y.shape[-1], y.dtype)
         F = pool.pooled_size(pooling, y.shape[-1])
