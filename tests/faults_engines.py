@@ -50,8 +50,8 @@ FAULTS = {
     },
     "engines/_deferred/engine.py": {
         "a tapped program stays in the cache": (
-            "_deferred.__wrapped__ if taps.active()",
-            "_deferred if taps.active()",
+            "_deferred if taps.active() else _compiled",
+            "_compiled",
             HANDOVER,
         ),
         "gradient of the shown carries dropped": ("d + next(more) if reads else d", "d", ENGINE),

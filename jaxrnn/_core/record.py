@@ -128,10 +128,10 @@ def _with_options(make: Callable) -> tuple[inspect.Signature, str | None]:
     A key of it is annotated `Annotated[type, default, meaning]`.
     """
     signature, text = inspect.signature(make), make.__doc__
-    *named, last = signature.parameters.values() or [None]
-    if last is None or last.kind is not last.VAR_KEYWORD:
+    named = list(signature.parameters.values())
+    if not named or named[-1].kind is not inspect.Parameter.VAR_KEYWORD:
         return signature, text
-    unpacked = typing.get_type_hints(make, include_extras=True).get(last.name)
+    unpacked = typing.get_type_hints(make, include_extras=True).get(named.pop().name)
     if typing.get_origin(unpacked) is not typing.Unpack:
         return signature, text
     lines = [(text or "").rstrip() + "\n"]

@@ -16,15 +16,20 @@ from jaxrnn._core.taps import tap
 
 
 # Each option with its type, its default, and what it means: `factory` puts them in the signatures and docstrings.
-class Pointwise(TypedDict, total=False):
-    """The options of a cell without a recurrent kernel and with an activation of its own."""
-
+class _KernelInit(TypedDict, total=False):
     kernel_init: Annotated[
         Callable, initializers.glorot_uniform(), "a function (key, shape, dtype) that draws kernel, gate by gate"
     ]
+
+
+class _Rest(TypedDict, total=False):
     bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class Pointwise(_KernelInit, _Rest, total=False):
+    """The options of a cell without a recurrent kernel and with an activation of its own."""
 
 
 class _Activation(TypedDict, total=False):
@@ -35,8 +40,8 @@ class _Gates(_Activation, total=False):
     gate_activation: Annotated[str | Callable, "sigmoid", "the same for the gates"]
 
 
-class _Recurrent(Pointwise, total=False):
-    recurrent_init: Annotated[Callable, initializers.orthogonal(), "as kernel_init, for recurrent_kernel"]
+class _Recurrent(TypedDict, total=False):
+    recurrent_init: Annotated[Callable, initializers.orthogonal(), "the same for recurrent_kernel"]
 
 
 class _Update(TypedDict, total=False):
@@ -48,11 +53,11 @@ class _Update(TypedDict, total=False):
     ]
 
 
-class Ungated(_Activation, _Recurrent, total=False):
+class Ungated(_Activation, _KernelInit, _Recurrent, _Rest, total=False):
     """The options of a cell without gates."""
 
 
-class Gated(_Gates, _Recurrent, total=False):
+class Gated(_Gates, _KernelInit, _Recurrent, _Rest, total=False):
     """The options of a cell with gates."""
 
 

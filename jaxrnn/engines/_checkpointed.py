@@ -48,16 +48,18 @@ def checkpointed(
         return scan(cell, params, carry, xs)
     if segment is None:
         segment = _segment(cell, params, carry, xs, memory)
-    run = _checkpointed.__wrapped__ if taps.active() else _checkpointed  # as in `deferred`
+    run = _checkpointed if taps.active() else _compiled  # as in `deferred`
     return run(cell, params, carry, xs, min(segment, time))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
 def _checkpointed(cell, params, carry, xs, segment):
     engine = deferred if cell.has_parts else scan
     # prevent_cse is for code outside of loops, which these pieces are not.
     piece = jax.checkpoint(lambda carry, xs: engine(cell, params, carry, xs), prevent_cse=False)
     return in_pieces(piece, segment, carry, xs)
+
+
+_compiled = jax.jit(_checkpointed, static_argnums=(0, 4))
 
 
 def _segment(cell, params, carry, xs, memory):

@@ -57,7 +57,7 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     if chunk is not None:
         checks.positive(chunk, "chunk")
     # A program with taps in it is nobody else's: it is not kept.
-    run = _deferred.__wrapped__ if taps.active() else _deferred
+    run = _deferred if taps.active() else _compiled
     try:
         return run(cell, params, carry, xs, chunk)
     except TypeError as error:  # jacfwd stops at the custom VJP, before the mark
@@ -66,7 +66,6 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
         raise
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
 def _deferred(cell, params, carry, xs, chunk):
     """The custom rule around the loop, planned for these shapes, and the outputs after it."""
     time, x = steps(xs), jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
@@ -90,6 +89,9 @@ def _deferred(cell, params, carry, xs, chunk):
     for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
         leaves.append(next(stacked) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
     return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
+
+
+_compiled = jax.jit(_deferred, static_argnums=(0, 4))
 
 
 def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):

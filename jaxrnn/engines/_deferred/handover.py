@@ -26,6 +26,7 @@ def planned(cell: Cell, params: Params, carry: Carry, x: Inputs) -> Plan | str:
     over while it is traced is no argument of the custom rule, so it would have no gradient. And the reverse of a step
     may not be traceable at all, which forbids a gradient but no forward pass.
     """
+    assert cell.drive is not None
     try:
         closed = jax.make_jaxpr(cell.step)(params, carry, x)
     except Exception:  # what is wrong with it, the scan says in the words of the user's own program
