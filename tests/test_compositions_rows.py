@@ -159,6 +159,20 @@ def test_emit_carry(key):
     leaves_close((actual, jnp.concatenate([ys, *carries], -1)), expected, TOL)
 
 
+@pytest.mark.parametrize("name", ROWS)
+def test_shapes_will_do(name):
+    """What a composition reads and gives is told by the shapes of its params alone, as the modules for flax ask it."""
+    cell = made(name)
+    params = cell.init(jax.random.key(0), D)
+    shapes = jax.eval_shape(lambda: params)
+    x = jax.ShapeDtypeStruct((D,), "float32") if cell.input is None else cell.input(shapes)
+    real = jax.tree.map(lambda a: jnp.ones((1, *a.shape), a.dtype), x)
+    y = jax.tree.map(
+        lambda a: (a.shape[1:], a.dtype), jax.eval_shape(lambda: jaxrnn.unroll(cell, params, None, real)[1])
+    )
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), cell.outputs(shapes, x)) == y
+
+
 EXPLAINED = {
     "deep_transition": ["deep_transition(lstm(5), lstm(5), lstm(5))"],
     "highway of bidirectional": ["forward", "backward"],

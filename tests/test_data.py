@@ -151,7 +151,7 @@ def test_what_is_not_a_text_or_a_number_is_refused():
     with pytest.raises(TypeError, match="texts: expected a list of texts, as read_text gives, got one str"):
         data.split_text("text")
     with pytest.raises(ValueError, match=r"numbers: expected \[T\] of 0 to 3, got array"):
-        Vocabulary.of("abc").decode([-1])
+        Vocabulary.of("abc").decode([-2])
     with pytest.raises(ValueError, match="batch_size, window: expected at least 1, got 2 and 0"):
         Streams(np.arange(8), 2, 0)
 
@@ -165,3 +165,12 @@ def test_a_file_with_unknown_options_is_refused():
     config["options"]["peephole"] = True
     with pytest.raises(TypeError, match=r"lstm has no options \['peephole'\]; was this saved by a newer jaxrnn?"):
         jaxrnn.from_config(config)
+
+
+def test_what_generate_writes_is_text():
+    """The padding after a row's end stands for nothing; another number below 0 is no symbol."""
+    vocabulary = data.Vocabulary.of("abc")
+    numbers = vocabulary.encode("cab")
+    assert vocabulary.decode(np.concatenate([numbers, [-1, -1]])) == "cab"
+    with pytest.raises(ValueError, match="numbers: expected"):
+        vocabulary.decode(np.array([1, -2]))

@@ -333,3 +333,13 @@ def test_generate_refuses(options, message, key):
     with pytest.raises(ValueError, match=r"expected") as raised:
         decode.generate(counting, None, (jnp.int32(0), jnp.int32(0)), [1], 3, key=key, **options)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("temperature", [1e30, float("inf")])
+def test_at_any_temperature_what_is_forbidden_is_not_written(temperature, key):
+    """Infinitely hot all that is allowed is equally likely, and nothing else comes."""
+    logits = jnp.array([3.0, -jnp.inf, -2.0, 0.5, -jnp.inf])
+    drawn = jax.vmap(lambda k: decode.sampling(temperature)(k, logits))(jax.random.split(key, 3000))
+    counts = np.bincount(drawn, minlength=5)
+    assert counts[1] == counts[4] == 0 and counts.sum() == 3000
+    assert (np.abs(counts[[0, 2, 3]] - 1000) < 5 * np.sqrt(3000 * 2 / 9)).all()

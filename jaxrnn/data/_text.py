@@ -88,9 +88,11 @@ class Vocabulary:
     def decode(self, numbers: Sequence[int] | np.ndarray) -> str:
         """Numbers [T] -> text; 0 becomes U+FFFD, and so does a broken sequence of bytes.
 
-        Raises ValueError for what is no number of a symbol.
+        -1, which `decode.generate` writes after the end of a row, stands for nothing. Raises ValueError for what is no
+        number of a symbol.
         """
         numbers = np.asarray(numbers)
+        numbers = numbers[numbers != -1] if numbers.ndim == 1 else numbers
         if numbers.ndim != 1 or ((numbers < 0) | (numbers >= len(self))).any():
             raise ValueError(f"numbers: expected [T] of 0 to {len(self) - 1}, got {numbers!r}")
         pieces = [UNKNOWN if n == 0 else self.symbols[n - 1] for n in numbers.tolist()]

@@ -57,7 +57,7 @@ def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float
                 "key: expected one jax.random.key(seed) for a chooser that draws, got None; "
                 "pass key=jax.random.key(seed), or choose=decode.greedy()"
             )
-        logits = logits / temperature
+        logits = jnp.where(jnp.isneginf(logits), -jnp.inf, logits / temperature)  # inf / inf is NaN
         if top_k is not None and top_k < logits.shape[-1]:
             kth = lax.top_k(logits, top_k)[0][..., -1:]
             logits = jnp.where(logits < kth, -jnp.inf, logits)

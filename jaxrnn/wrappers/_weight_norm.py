@@ -54,7 +54,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
         cell,
         init=init,
         start=on_made(cell.start),
-        input=on_made(cell.input),
+        input=within(cell.input),  # of shapes alone: nothing is made
         drive=on_made(cell.drive),
         stages=tuple(Stage(on_made(s.recur), on_made(s.update), s.recurrent) for s in cell.stages),
         output=on_made(cell.output),
