@@ -153,7 +153,7 @@ FAULTS = {
     },
     "decode/_choosers.py": {
         "drawn without a key": ("if key is None:", "if False:", WRITE),
-        "temperature multiplies": ("logits = logits / temperature", "logits = logits * temperature", WRITE),
+        "temperature multiplies": ("-jnp.inf, logits / temperature)", "-jnp.inf, logits * temperature)", WRITE),
         "top_k: one more": (
             "lax.top_k(logits, top_k)[0][..., -1:]",
             "lax.top_k(logits, top_k + 1)[0][..., -1:]",
