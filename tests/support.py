@@ -64,6 +64,11 @@ def problem(
     return params, normal_like(k_carry, carry, 0.5), normal_like(k_xs, xs)
 
 
+def as_row(vector: Any, like: Any) -> Any:
+    """A vector [N] as a row of `like` [..., N], said with all of its axes: in the tests JAX adds none by itself."""
+    return vector.reshape(*[1] * (like.ndim - 1), -1)
+
+
 def tolerance(dtype: Any, steps: int) -> float:
     """How far two right answers may be apart after `steps` steps, relative to the largest number: 4 eps a step.
 

@@ -25,6 +25,15 @@ def widest(tree: Any) -> np.dtype:
     return max(types, key=lambda d: d.itemsize, default=jnp.dtype(jnp.float32))
 
 
+def common(*arrays: Any) -> np.dtype:
+    """The type in which arrays, or numbers, of several meet: JAX's own, said, for JAX may be told to take none itself.
+
+    (`jax_numpy_dtype_promotion`. It looks at the types alone.)
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*arrays)
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
     """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
     if callable(value):
