@@ -40,7 +40,7 @@ test: $(call installed,test)
 
 # The second run: XLA as users have it, for those that are marked so.
 test-all: $(call installed,test)
-	@$(PYTEST) -m full $(ARGS) && XLA_FLAGS= $(PYTEST) -m optimized $(ARGS); $(status)
+	@$(PYTEST) -m full $(ARGS) && XLA_FLAGS= $(PYTEST) -m "optimized and not full" --ignore tests/full $(ARGS); $(status)
 
 check: $(call installed,dev)
 	$(BIN)/ruff check .

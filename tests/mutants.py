@@ -52,9 +52,10 @@ def fault(mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def ask(folder: Path, tests: str) -> tuple[int, str]:
+def ask(folder: Path, tests: str, quick: bool) -> tuple[int, str]:
     """pytest's exit status in a copy of the project, and the first test that failed."""
-    command = [sys.executable, *shlex.split(f"-m pytest -x -q -p no:cacheprovider --no-header {tests}")]
+    half = ["-m", "not full"] if quick else []
+    command = [sys.executable, *shlex.split(f"-m pytest -x -q -p no:cacheprovider --no-header {tests}"), *half]
     env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     first = re.search(r"^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - |$)", done.stdout, re.M)
@@ -67,13 +68,13 @@ def copy(folder: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", folder)
 
 
-def judge(name: str) -> tuple[str, str, float]:
+def judge(name: str, quick: bool) -> tuple[str, str, float]:
     """(name, what became of it, seconds)."""
     mutant, began = MUTANTS[name], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         copy(Path(folder))
         Path(folder, "jaxrnn", mutant.file).write_text(fault(mutant), encoding="utf-8")
-        status, first = ask(Path(folder), mutant.tests)
+        status, first = ask(Path(folder), mutant.tests, quick)
     verdict = {0: "SURVIVED", 1: f"caught by {first}"}.get(status, f"BROKE pytest ({status}): {first}")
     return name, verdict, time.monotonic() - began
 
@@ -82,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="mutants whose name holds one of these; none: all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at once")
+    parser.add_argument("--quick", action="store_true", help="ask only the tests of `make test`")
     options = parser.parse_args()
     chosen = [name for name in MUTANTS if not options.names or any(part in name for part in options.names)]
     if not chosen:
@@ -98,13 +100,13 @@ def main() -> None:
         assert Path(found).is_relative_to(Path(folder).resolve()) or Path(found).is_relative_to(folder), found
         selections = sorted({MUTANTS[name].tests for name in chosen})
         for tests, (status, first) in zip(
-            selections, pool.map(lambda t: ask(Path(folder), t), selections), strict=True
+            selections, pool.map(lambda t: ask(Path(folder), t, options.quick), selections), strict=True
         ):
             if status != 0:
                 sys.exit(f"without any fault, pytest {tests} fails: {first}")
 
         survivors = []
-        for name, verdict, seconds in pool.map(judge, chosen):
+        for name, verdict, seconds in pool.map(lambda name: judge(name, options.quick), chosen):
             print(f"{name:62s} {seconds:5.0f} s  {verdict}", flush=True)
             survivors += [name] * (not verdict.startswith("caught"))
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} mutants caught")

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import reference
 
 import jaxrnn
@@ -174,3 +175,12 @@ def weighed(tree: Any) -> Any:
         return jnp.sum(rng.standard_normal(a.shape).astype(dtype) * a.astype(dtype))
 
     return sum(map(one, jax.tree.leaves(tree)))
+
+
+def table(rows: Any, quick: Any, ids: Any = str) -> list[Any]:
+    """The rows of a table of tests, those outside `quick` only for `make test-all`."""
+    return [pytest.param(*_tuple(r), id=ids(r), marks=() if r in quick else pytest.mark.full) for r in rows]
+
+
+def _tuple(row: Any) -> tuple[Any, ...]:
+    return row if isinstance(row, tuple) else (row,)

@@ -55,6 +55,7 @@ run = jax.jit(jaxrnn.unroll, static_argnums=0)
 
 @variants
 @dtypes
+@pytest.mark.optimized
 def test_value(name, dtype, key):
     """A cell equals its NumPy loop on the numbers that it is given, in each type and with any number of batch axes."""
     cell = variant(name)
@@ -78,6 +79,7 @@ def test_every_cell_has_a_reference():
 
 
 @all_cells
+@pytest.mark.optimized
 def test_gradients(name, key):
     """Every entry of params counts, and gradients are finite differences, along a random direction of each argument."""
     cell = MAKERS[name]()

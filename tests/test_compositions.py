@@ -14,7 +14,7 @@ import pytest
 import reference
 from compositions import ROWS, D, few, made, names_in
 from sequences import weighted, weights_for
-from support import assert_close, double, leaves_close, loop, problem, tolerance
+from support import assert_close, double, leaves_close, loop, problem, table, tolerance
 
 import jaxrnn
 from jaxrnn import engines
@@ -33,11 +33,12 @@ RESET = (np.arange(T)[:, None] == np.array([3, 1, 2])) | (np.arange(T)[:, None] 
 RAGGED = {"lengths": LENGTHS, "mask": MASK, "reset": RESET}
 
 rows = pytest.mark.parametrize("name", ROWS)
+QUICK = {"clip_gradient", "dropout", "highway", "layer_norm", "recurrent_dropout, carry", "residual", "weight_norm",
+         "variational_dropout", "zoneout", "bidirectional", "deep_transition", "stack, dropout"}  # fmt: skip
 rows_and_cells = pytest.mark.parametrize(
-    ("name", "inner"), [pytest.param(name, cell, id=f"{name}-{cell}") for name in ROWS for cell in few(name)]
+    ("name", "inner"),
+    table([(name, cell) for name in ROWS for cell in few(name)], {(name, few(name)[0]) for name in QUICK}, "-".join),
 )
-# XLA's own passes are not what is tested here, and they are half of the time that a table of programs takes.
-quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def given(cell, key, dtype="float64"):
@@ -65,6 +66,7 @@ def nan_in_padding(xs):
 
 
 @rows_and_cells
+@pytest.mark.optimized
 def test_engines_keys_and_padding(name, inner, key, rng):
     """One program, run right to left with a key, with another, and with NaN where no step is taken.
 
@@ -75,7 +77,7 @@ def test_engines_keys_and_padding(name, inner, key, rng):
     params, carry, xs = given(cell, key)
     weights, noise, other = weights_for(rng, cell, params, carry, xs), *jax.random.split(key)
 
-    @quickly
+    @jax.jit
     def run(xs, noise):
         run = functools.partial(with_grads, cell, weights, params, carry, xs, **RAGGED, reverse=True, key=noise)
         return run(engine=None), run(engine=engines.scan)
@@ -97,13 +99,13 @@ def test_engines_keys_and_padding(name, inner, key, rng):
 CHECKPOINTED = ("clip_gradient", "layer_norm", "recurrent_dropout, carry", "stack of bidirectional", "zoneout")
 
 
-@pytest.mark.parametrize("name", CHECKPOINTED)
+@pytest.mark.parametrize("name", table(CHECKPOINTED, {"recurrent_dropout, carry"}))
 def test_checkpointed(name, key, rng):
     """And deferred in pieces that leave a rest."""
     cell = made(name)
     arguments = given(cell, key)
     weights = weights_for(rng, cell, *arguments)
-    scan, *others = quickly(
+    scan, *others = jax.jit(
         lambda *arguments: [with_grads(cell, weights, *arguments, **RAGGED, key=key, engine=e) for e in ENGINES]
     )(*arguments)
     for outcome in others:
@@ -124,7 +126,7 @@ def test_values(name, inner, key):
     cell, step = made(name, inner), ROWS[name].loop(loop(inner))
     params, carry, xs = given(cell, key)
     directions = (False, True)
-    run = quickly(lambda *a: [jaxrnn.unroll(cell, *a, **RAGGED, reverse=r, engine=engines.scan) for r in directions])
+    run = jax.jit(lambda *a: [jaxrnn.unroll(cell, *a, **RAGGED, reverse=r, engine=engines.scan) for r in directions])
     arrays = double((params, cell.start(params), carry, xs))
     for actual, reverse in zip(run(params, carry, xs), directions, strict=True):
         leaves_close(actual, reference.run(step, *arrays, **RAGGED, reverse=reverse), TOL)
@@ -139,8 +141,8 @@ def test_step_by_step(name, key):
     row, cell = ROWS[name], made(name)
     params, carry, xs = given(cell, key)
     if row.steps:
-        whole = quickly(functools.partial(jaxrnn.unroll, cell, key=None if row.noise else key))(params, carry, xs)
-        step, ys = quickly(cell.step), []
+        whole = jax.jit(functools.partial(jaxrnn.unroll, cell, key=None if row.noise else key))(params, carry, xs)
+        step, ys = jax.jit(cell.step), []
         for t in range(T):
             carry, y = step(params, carry, jax.tree.map(lambda a: a[t], xs))  # noqa: B023 - used at once
             ys.append(y)

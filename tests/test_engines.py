@@ -15,7 +15,7 @@ import pytest
 import reference
 from own_cells import OWN, given
 from sequences import Rows, double, normal_like, row, rows, weighted, weights_for
-from support import VARIANTS, assert_close, problem, tolerance, variant
+from support import VARIANTS, assert_close, problem, table, tolerance, variant
 
 import jaxrnn
 from jaxrnn import engines
@@ -50,10 +50,6 @@ ALL = FEW | {
 }
 
 
-# XLA's own passes are not what is tested here, and they are half of the time that a table of programs takes.
-quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def grads_by(engine, cell, arguments, weights, reverse=False, **rows):
     """What unroll gives, and the gradients of a weighted sum of all of it for params, carry and xs."""
 
@@ -77,14 +73,17 @@ def agreeing(how):
     return how._replace(mask=how.valid)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", table(VARIANTS, {"lstm_projection_peepholes", "gru", "gru_reset_before", "indrnn_tanh"})
+)
+@pytest.mark.optimized
 def test_engines(name, key, rng):
     """Plain, and with lengths, mask, reset and all of them, right to left."""
     case, engines_here = row(name), ALL if name in SLICE else {"deferred": engines.deferred, **FEW}
     arguments = problem(case.cell, key, T, (len(KINDS), 2), D, dtype="float64")
     weights, how = weights_for(rng, case.cell, *arguments), every_kind(rng)
 
-    @quickly
+    @jax.jit
     def run(arguments, how):
         return {
             n: (
@@ -112,7 +111,7 @@ def close(name, actual, expected, tol):
         raise AssertionError(f"{name}: {error}") from None
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm_projection_peepholes"])
+@pytest.mark.parametrize("name", table(["gru", "lstm_projection_peepholes"], {"gru"}))
 @pytest.mark.parametrize("kinds", [("mask",), ("reset",)], ids=["mask", "reset"])
 def test_one_wrapper_alone(name, kinds, key, rng):
     """With a mask or a reset only, the cell is wrapped once, and its step is another program."""
@@ -120,7 +119,7 @@ def test_one_wrapper_alone(name, kinds, key, rng):
     arguments = problem(case.cell, key, T, (2,), D, dtype="float64")
     weights, how = weights_for(rng, case.cell, *arguments), rows(rng, *kinds, time=T, batch=(2,))
     how = {kind: getattr(how, kind) for kind in kinds}
-    run = quickly(
+    run = jax.jit(
         lambda *a: {n: grads_by(e, case.cell, a, weights, **how) for n, e in {"scan": engines.scan, **FEW}.items()}
     )
     found = jax.device_get(run(*arguments))
@@ -136,7 +135,8 @@ TYPES = {
 
 
 @pytest.mark.parametrize("types", TYPES.values(), ids=TYPES)
-@pytest.mark.parametrize("name", SLICE)
+@pytest.mark.parametrize("name", table(SLICE, {"lstm_projection_peepholes"}))
+@pytest.mark.optimized
 def test_types(name, types, key, rng):
     """In narrower types: the scan in float64 on the same numbers, to their rounding; gradients have their types."""
     stored, dtype = types
@@ -145,12 +145,12 @@ def test_types(name, types, key, rng):
     how = agreeing(rows(rng, "lengths", "mask", "reset", time=T, batch=(3,)))
     weights = jax.tree.map(lambda a: a.astype("float32"), weights_for(rng, cell, *arguments))
 
-    @quickly
+    @jax.jit
     def run(arguments):
         return {"deferred": grads_by(FEW["deferred, chunk=2"], cell, arguments, weights, **how._asdict())}
 
     wide = jax.tree.map(lambda a: a.astype("float64"), arguments)
-    outcome, grads = quickly(lambda a: grads_by(engines.scan, variant(name), a, weights, **how._asdict()))(wide)
+    outcome, grads = jax.jit(lambda a: grads_by(engines.scan, variant(name), a, weights, **how._asdict()))(wide)
     assert all((np.abs(a) > 0.1).any() for a in jax.tree.leaves(grads))
     for n, (outcome_n, grads_n) in run(arguments).items():
         assert jax.tree.map(lambda a: a.dtype, grads_n) == jax.tree.map(lambda a: a.dtype, arguments)
@@ -159,7 +159,7 @@ def test_types(name, types, key, rng):
 
 
 @pytest.mark.parametrize("batch", [(), (2, 3), (0,)], ids=str)
-@pytest.mark.parametrize("time", [0, 1, T])
+@pytest.mark.parametrize("time", table([0, 1, T], {0, 1}))
 def test_shapes(time, batch, key, rng):
     """No batch axis, two, no rows; no steps, one step. The engines by themselves: unroll refuses what is empty."""
     cell = variant("lstm_projection_peepholes")
@@ -169,7 +169,7 @@ def test_shapes(time, batch, key, rng):
     def grads(engine, *arguments):
         return jax.grad(lambda *a: (weighted(weights, o := engine(cell, *a)), o), (0, 1, 2), has_aux=True)(*arguments)
 
-    found = quickly(lambda a: {n: grads(e, *a) for n, e in {"scan": engines.scan, **FEW}.items()})(arguments)
+    found = jax.jit(lambda a: {n: grads(e, *a) for n, e in {"scan": engines.scan, **FEW}.items()})(arguments)
     for n, each in found.items():
         close(n, each, found["scan"], tolerance("float64", 2 * T))
 
@@ -181,6 +181,9 @@ COMPOSED = {
     "stack_of_learned": jaxrnn.stack(jaxrnn.learned_carry(jaxrnn.recurrent_highway(5)), jaxrnn.elman(4)),
     **OWN,
 }
+
+
+QUICK = {"stack", "counter", "tokens", "update reads the drive's and the product's kernels", "output has params"}
 
 
 def split(tree):
@@ -209,7 +212,7 @@ def losses(cell, arguments, rng, **how):
     return leaves, {n: partial(loss, e) for n, e in {"scan": engines.scan, **FEW}.items()}
 
 
-@pytest.mark.parametrize("name", COMPOSED)
+@pytest.mark.parametrize("name", table(COMPOSED, QUICK))
 def test_own_cells(name, key, rng):
     """Values and gradients, with rows of every kind and without."""
     cell = COMPOSED[name]
@@ -217,14 +220,14 @@ def test_own_cells(name, key, rng):
     how = agreeing(rows(rng, "lengths", "mask", "reset", time=T, batch=(4,)))
     for rows_here in ({}, how._asdict()):
         leaves, by = losses(cell, arguments, rng, **rows_here)
-        run = quickly(lambda a: {n: jax.grad(f, has_aux=True)(a) for n, f in by.items()})  # noqa: B023 - used at once
+        run = jax.jit(lambda a: {n: jax.grad(f, has_aux=True)(a) for n, f in by.items()})  # noqa: B023 - used at once
         found = run(leaves)
         for n, each in found.items():
             close(n, each, found["scan"], tolerance("float64", 2 * T))
     assert all((a != 0).any() for a in found["scan"][0])  # with rows: a learned carry is not seen without a reset
 
 
-@pytest.mark.parametrize("name", ["stack", "readme", "counter", "tokens", "update reads a matrix"])
+@pytest.mark.parametrize("name", table(["stack", "readme", "counter", "tokens", "update reads a matrix"], {"readme"}))
 def test_second_derivatives(name, key, rng):
     """The Hessian times a direction: grad of grad, and jvp of grad."""
     cell = COMPOSED[name]
@@ -235,7 +238,7 @@ def test_second_derivatives(name, key, rng):
     def inner(f, a):
         return sum((g * d).sum() for g, d in zip(jax.grad(f)(a), direction, strict=True))
 
-    @quickly
+    @jax.jit
     def second(a):
         fs = {n: lambda a, f=f: f(a)[0] for n, f in by.items()}
         backward = {n: jax.grad(partial(inner, f))(a) for n, f in fs.items()}
@@ -248,7 +251,10 @@ def test_second_derivatives(name, key, rng):
         close(n, forward[n], backward["scan"], tolerance("float64", 4 * T))
 
 
-@pytest.mark.parametrize("name", ["lstm_projection_peepholes", "recurrent_highway", "tokens", "output has params"])
+@pytest.mark.parametrize(
+    "name",
+    table(["lstm_projection_peepholes", "recurrent_highway", "tokens", "output has params"], {"output has params"}),
+)
 def test_vmap(name, key, rng):
     """Over params, over xs, and over everything, under jit: one by one."""
     cell = OWN[name] if name in OWN else variant(name)
@@ -264,7 +270,7 @@ def test_vmap(name, key, rng):
     def chosen(i, over):
         return [members[0 if ax is None else i][j] for j, ax in enumerate(over)]
 
-    @quickly
+    @jax.jit
     def run():
         outcome = {}
         for kind, over in axes.items():

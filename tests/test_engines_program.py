@@ -210,7 +210,7 @@ def test_memory_budget(time, monkeypatch):
     What a segment of one more step keeps, two lengths tell.
     """
     segments = []
-    module = sys.modules["jaxrnn.engines.checkpointed"]
+    module = sys.modules["jaxrnn.engines._checkpointed"]
     monkeypatch.setattr(module, "_checkpointed", lambda cell, params, carry, xs, segment: segments.append(segment))
     cell = variant("lstm")
     params, carry, xs = problem(cell, jax.random.key(0), time, (2,), D)

@@ -18,7 +18,7 @@ from flax import linen as nn
 from flax import nnx
 from flax_sides import filled
 from orders import ORDERS, by_vjp, hessian_along, inner, row_after_row, vmapped
-from support import assert_close, noisy_params, normal_like, tolerance, variant
+from support import assert_close, noisy_params, normal_like, table, tolerance, variant
 
 import jaxrnn
 from jaxrnn import engines
@@ -85,6 +85,7 @@ def sizes():
 
 
 @pytest.mark.parametrize(("T", "B"), list(sizes()))
+@pytest.mark.optimized
 def test_sizes(T, B, key, rng):
     """The default engine cuts time into pieces by T: alone and beside the other."""
     # Small weights for the long one: two roundings drift apart in a network that is chaotic.
@@ -109,6 +110,7 @@ def ragged():
 
 
 @pytest.mark.parametrize(("engine", "order"), list(engines_and_orders()))
+@pytest.mark.optimized
 def test_orders(engine, order, ragged):
     cell, given, expected = ragged
     agree(ORDERS[order](of_a_row(cell, ENGINES[engine]), *given), expected, PIECES)
@@ -148,7 +150,7 @@ MADE = CELLS | {name: functools.partial(compositions.made, name) for name in com
 QUICK = {"lstm_projection_peepholes", "stack", "bidirectional", "zoneout", "learned_carry", "emit_carry"}
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else full(name) for name in MADE])
+@pytest.mark.parametrize("name", table(MADE, QUICK))
 def test_every_cell_and_wrapper(name, rng, key):
     """Those with noise by a key of each row's own."""
     cell, row = MADE[name](), compositions.ROWS.get(name)
@@ -260,7 +262,7 @@ def models():
 DRAWS, MODELS = models()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", table(MODELS, {"language_model", "classifier"}))
 def test_losses_of_models(name, rng, key):
     """The loss of one sequence, a weight for each: `vmap` inside `grad`, and one after another."""
     model, sizes, kinds, loss = MODELS[name]

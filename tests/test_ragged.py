@@ -18,8 +18,6 @@ from jaxrnn import engines, ragged
 
 LENGTHS = (3, 0, 7, 1, 1, 4, 0, 6, 2, 5)  # 29 steps: rows of 7 and 10 are filled up but for the last
 LAYOUTS = {"length": dict(length=10), "rows": dict(rows=3), "both": dict(length=11, rows=9), "neither": {}}
-# XLA's own passes are not what is tested here, and they are half of the time that a table of programs takes.
-quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def sequences_of(rng, lengths=LENGTHS, *features):
@@ -92,7 +90,7 @@ def test_packed_is_padded_is_alone(name, layout, engine, key, rng):
     p = ragged.pack(zip(xs, w, strict=True), **LAYOUTS[layout])
     padded, lengths = ragged.pad(zip(xs, w, strict=True))
 
-    @quickly
+    @jax.jit
     def run(params, p, xs, lengths, weights):
         def loss(params, p_xs, xs, which):
             outcome = losses(case.cell, params, p._replace(xs=p_xs), xs, lengths, weights, engine)[which]
@@ -134,7 +132,7 @@ def test_right_to_left(name, key, rng):
     params, xs = noisy_params(case.cell, key, D, "float64"), sequences_of(rng, LENGTHS, D)
     p = ragged.pack(xs, length=10)
     rows = dict(reset=p.reset_reverse, lengths=p.lengths)
-    _, ys = quickly(functools.partial(jaxrnn.unroll, case.cell, reverse=True))(params, None, p.xs, **rows)
+    _, ys = jax.jit(functools.partial(jaxrnn.unroll, case.cell, reverse=True))(params, None, p.xs, **rows)
     expected = [y[::-1] for y in alone(case, params, [x[::-1] for x in xs])[0]]
     assert_close(ragged.unpack(p, ys), expected, tolerance("float64", 7))
 
@@ -146,7 +144,7 @@ def test_both_directions(key, rng):
     params, xs = noisy_params(cell, key, D, "float64"), sequences_of(rng, LENGTHS, D)
     p = ragged.pack(xs, length=10)
     rows = dict(reset=p.reset, lengths=p.lengths)
-    _, ys = quickly(functools.partial(jaxrnn.unroll, cell))(params, None, p.xs, **rows)
+    _, ys = jax.jit(functools.partial(jaxrnn.unroll, cell))(params, None, p.xs, **rows)
     there = alone(cases[0], params["forward"], xs)[0]
     back = alone(cases[1], params["backward"], [x[::-1] for x in xs])[0]
     expected = [np.concatenate([a, b[::-1]], -1) for a, b in zip(there, back, strict=True)]
@@ -158,7 +156,7 @@ def test_no_cross_talk(key, rng):
     cell = jaxrnn.gru(5)
     params, xs = noisy_params(cell, key, D, "float64"), sequences_of(rng, (4, 3, 2, 3), D)
 
-    @quickly
+    @jax.jit
     def run(p, chosen):
         def loss(x):
             ys = jaxrnn.unroll(cell, params, None, x, reset=p.reset, lengths=p.lengths)[1]
@@ -191,7 +189,7 @@ def test_saving_on_real_lengths(chosen, key, rng):
     assert padded.shape[0] * padded.shape[1] > 3 * p.segment.size
     cell = jaxrnn.gru(5)
     params = noisy_params(cell, key, D)
-    run = quickly(functools.partial(jaxrnn.unroll, cell, params, None))
+    run = jax.jit(functools.partial(jaxrnn.unroll, cell, params, None))
     actual = ragged.unpack(p, run(p.xs, reset=p.reset, lengths=p.lengths)[1])
     assert_close(actual, ragged.unpad(run(padded, lengths=steps)[1], steps), tolerance("float32", int(steps.max())))
 
@@ -205,7 +203,7 @@ TYPES = ["float32", "bfloat16", "float64", "int32", "uint8", "bool"]
 def test_there_and_back(dtype, rng):
     """Pytrees of any features and type, on the host or on a device, in the order they came."""
 
-    @functools.partial(quickly, static_argnums=2)
+    @functools.partial(jax.jit, static_argnums=2)
     def gathered(p, ys, longest):
         return ragged.padded(p, ys, longest), ragged.last(p, ys)
 
@@ -356,7 +354,7 @@ def test_batches_of_one_shape_compile_once(key, rng):
     cell, xs = jaxrnn.gru(5), sequences_of(rng, rng.integers(0, 9, 40), D)
     params = noisy_params(cell, key, D, "float64")
 
-    @quickly
+    @jax.jit
     def run(xs, reset, lengths, segment):
         _, ys = jaxrnn.unroll(cell, params, None, xs, reset=reset, lengths=lengths)
         return jax.ops.segment_sum(ys.sum(-1).ravel(), segment.ravel(), len(xs[0]) * len(xs))

@@ -11,7 +11,7 @@ import pytest
 import reference
 from sequences import CASES, D, H, stacked
 from sequences import row as case_of
-from support import assert_close, double, leaves_close, noisy_params, tolerance
+from support import assert_close, double, leaves_close, noisy_params, table, tolerance
 
 import jaxrnn
 from jaxrnn import streaming
@@ -52,7 +52,7 @@ class Server:
 
 
 @pytest.mark.parametrize("steps", [None, 3], ids=["one step", "three steps"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", table(CASES, {"lstm_projection_peepholes", "gru", "stack_learned_carry", "plain"}))
 def test_streams_come_and_go(name, steps, key, rng):
     """Every kind of cell; the x of a stream that is not there is NaN."""
     case, k = CASES[name], steps or 1
@@ -85,6 +85,7 @@ ONE = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", ONE)
+@pytest.mark.optimized
 def test_one_stream_as_one_unroll(name, dtype, key, rng):
     """Without an axis of streams: eight steps one by one, then four at once from the carry that came of them."""
     cell, T = ONE[name].cell, 12

@@ -164,7 +164,7 @@ def test_a_saved_state_goes_on(save, streams, key, rng, tmp_path):
 @pytest.mark.parametrize("constants", [0, 4 << 20], ids=["arguments", "constants"])
 def test_params_as_arguments_and_as_constants(constants, gru, rng, monkeypatch):
     """The same either way, and the params are only part of the program where they are few."""
-    monkeypatch.setattr(sys.modules["jaxrnn.streaming"], "CONSTANTS", constants)
+    monkeypatch.setattr(sys.modules["jaxrnn.run._streaming"], "CONSTANTS", constants)
     stream = streaming(*gru, streams=1, steps=6)
     xs = rng.standard_normal((6, 1, D)).astype("float32")
     _, ys = stream.step(stream.start(), xs)

@@ -1,4 +1,4 @@
-"""The house in order: floors of imports, sizes, docstrings, what importing loads, paths, and the README's code."""
+"""The house in order: floors of imports, sizes, docstrings, what importing loads, paths, the README's code, docs/."""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ def gru(hidden_size: int, *, recurrent_bias_init: Callable = initializers.zeros(
     d = Dense(hidden_size, "rzn", options)
 
     def init(key, input_size):
-        recurrent_bias = d.blocks(recurrent_bias_init, jax.random.split(key, 5)[4], (d.H,))
-        return d.init(key, input_size, memory="+z") | {"recurrent_bias": recurrent_bias}
+        params = d.init(key, input_size, memory="+z")
+        params["recurrent_bias"] = d.blocks(recurrent_bias_init, jax.random.split(key, 5)[4], (d.H,))
+        return params
 
     def recur(params, s):
         v = d.recur()(params, s)

@@ -1,4 +1,16 @@
-"""Backpropagation through time whose weight gradients are products over many steps, after the loop."""
+"""Backpropagation through time whose weight gradients are products over many steps, after the loop.
+
+One step of the cell and its reverse are traced into a flat list of equations (`program.py`), sorted into those before
+the loop, in the forward loop and in the backward loop (`plan.py`). A minimum cut of the forward equations finds the
+fewest bytes from which a step can be reversed, and the forward loop saves those (`minimum_cut.py`). Time runs in
+chunks: forward, the drive of a chunk is one product, and the loop over its steps is left with what depends on the
+carry. Backward, the loop over a chunk carries only the carry's cotangent and writes the cotangents of each step's drive
+and recurrent product, from which the gradients of kernels and inputs are computed after that loop, one product each.
+The whole is one custom VJP, hence reverse mode only; the cell's `output` stays outside it and runs over all steps at
+once.
+
+docs/deferred.md follows one GRU through all of this, with its numbers, and says what the engine does not keep.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +64,8 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _deferred(cell, params, carry, xs, chunk):
+    """The custom rule around the loop, planned for these shapes, and the outputs after it."""
+    # For its errors alone: a cell that does not fit its arguments is refused by the names that the user knows.
     jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs))
     time = steps(xs)
     if time == 0:
@@ -69,6 +83,7 @@ def _deferred(cell, params, carry, xs, chunk):
         axes=(0, 1),  # of the carry, and after time of what is stacked
     )
     end, stacked = over_time(*reverse_only((params, carry, xs)))
+    # The carries of all steps, for `output`. A leaf that it does not read is zeros in its place: it was not stacked.
     stacked, leaves = iter(stacked), []
     for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
         leaves.append(next(stacked) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
@@ -76,7 +91,10 @@ def _deferred(cell, params, carry, xs, chunk):
 
 
 def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
-    """The loop forward: the last carry, and stacked what the outputs read of each carry and the variables `kept`."""
+    """The forward loop: the last carry, and stacked what the outputs read of each carry and the variables `kept`.
+
+    size: steps in a chunk. unroll: steps written out in a turn of the loop over them.
+    """
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
 
     def step(carry, u):
@@ -91,21 +109,28 @@ def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
 
 
 def _primal_only(cell, p: Plan, params, carry, xs):
+    """What runs where no gradient is asked for."""
     size = length(steps(xs), AHEAD)
     end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
     return end, stacked
 
 
 def _forward_saving(cell, p: Plan, chunk, params, carry, xs):
+    """The same, and the residuals of the rule: its arguments, and for each step the variables of the cut."""
     end, (stacked, saved) = _loop(cell, p, p.forward, p.saved, chunk, 1, params, carry, xs)
     return (end, stacked), (params, carry, xs, saved)
 
 
 def _backward(cell, p: Plan, chunk, kept, cotangents):
+    """The cotangents of params, carry and xs, chunk by chunk from the last.
+
+    Variables of the plan stand for arrays of one step inside `step`, and of all steps of a chunk in `piece`.
+    """
     params, carry, xs, saved = kept
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
+    # What the products after the loop read, where it is neither saved nor the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
 
     def step(state, given):
@@ -124,6 +149,7 @@ def _backward(cell, p: Plan, chunk, kept, cotangents):
         stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
         def of_all_steps(a):
+            """The array [steps, ...] of a variable; zeros for a shape, where only the shape matters."""
             if isinstance(a, jax.ShapeDtypeStruct):
                 return jnp.zeros((steps(xs), *a.shape), a.dtype)
             return stacked[a] if a in stacked else jnp.broadcast_to(known[a], (steps(xs), *known[a].shape))

@@ -16,8 +16,10 @@ def cheapest(
 ) -> set[int]:
     """The variables of least total cost that stand between the sources and all that is needed.
 
-    Of several such sets the one nearest to what is needed, so that least is computed again. A minimum cut
-    (Ford and Fulkerson 1956; by breadth first, Edmonds and Karp 1972) of the graph in which each variable is an edge.
+    sources: where the equations start; to keep one has its cost too. needed: what must follow from the set by the
+    equations. What it takes to compute an equation again is not weighed, only what is kept. Of several such sets the
+    one nearest to what is needed, so that least is computed again. A minimum cut (Ford and Fulkerson 1956; by breadth
+    first, Edmonds and Karp 1972) of the graph in which each variable is an edge.
     """
     capacity: dict[Any, dict[Any, float]] = collections.defaultdict(dict)
 
@@ -28,7 +30,7 @@ def cheapest(
     known: set[int] = set()
 
     def variable(v):
-        if v not in known:
+        if v not in known:  # one edge alone can be cut, and cutting it is to keep the variable
             known.add(v)
             edge((v, "in"), (v, "out"), cost(v))
 
@@ -45,7 +47,7 @@ def cheapest(
         variable(v)
         edge((v, "out"), END, float("inf"))
 
-    while True:
+    while True:  # fill the shortest path that has room, until there is none
         came = _search(START, lambda a: (b for b, c in capacity[a].items() if c > 0))
         if END not in came:
             break
@@ -57,6 +59,7 @@ def cheapest(
         for a, b in steps:
             capacity[a][b] -= flow
             capacity[b][a] += flow
+    # From the other end: what can still send something to END lies beyond the last of the cuts.
     into: dict[Any, list[Any]] = collections.defaultdict(list)
     for a, edges in capacity.items():
         for b, c in edges.items():

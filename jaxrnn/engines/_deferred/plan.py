@@ -1,4 +1,9 @@
-"""One step of a cell and its reverse as equations: what the loops compute, what is kept between them."""
+"""One step of a cell and its reverse as equations: what the loops compute, what is kept between them.
+
+A variable is an int that stands for an array of one step. In a Plan `params`, `carry`, `u`, `new` and `states` are the
+pytrees of those names with variables for leaves (a constant scalar may be a Literal), and each d_... is a list with one
+variable for each leaf that has a gradient.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +52,10 @@ def cotangent(tree: Any, leaves: Any) -> Any:
 
 
 def pull(f: Any, *args: Any) -> Any:
-    """f(*args), and the function from the real cotangents of it to those of each argument, lists all."""
+    """f(*args), and the function from the real cotangents of it to those of each argument, lists all.
+
+    `jax.vjp` without its float0: a list holds the cotangents of the real leaves, and nothing for the others.
+    """
     out, back = jax.vjp(lambda *leaves: f(*map(with_real, args, leaves)), *map(real, args))
     return out, lambda leaves: back(cotangent(out, leaves))
 
@@ -59,30 +67,34 @@ class Plan(NamedTuple):
     `recompute` and `backward` from (params, saved, ct).
     """
 
-    constants: dict[int, Any]
+    constants: dict[int, Any]  # arrays that the cell closes over
     params: Any
-    carry: Any
-    u: Any
-    ct: list[int]
+    carry: Any  # before the step
+    u: Any  # the drive of the step
+    ct: list[int]  # the cotangent of the carry after the step
     loop_invariant: list[Equation]  # what depends on params alone, before the loop
-    advance: list[Equation]
-    forward: list[Equation]
-    recompute: list[Equation]
-    backward: list[Equation]
+    advance: list[Equation]  # to `new`
+    forward: list[Equation]  # to `new` and `saved`
+    recompute: list[Equation]  # from `saved` to all else that `backward` and the products read of the step forward
+    backward: list[Equation]  # from `ct` to the d_... below
     new: Any  # the carry after the step
-    saved: list[int]
+    saved: list[int]  # the minimum cut: what is stacked over time from forward to backward
     states: list[Any]  # per stage, what its product read, by its shape where the product's gradient does not need it
     output_reads: list[bool]  # for each leaf of the carry, whether `output` reads it
     output_reads_real: list[bool]  # the same, for those leaves that have a gradient
-    d_carry: list[Any]
+    d_carry: list[Any]  # the cotangent of the carry before the step
     d_u: list[Any]
-    d_v: list[list[Any]]  # per stage
+    d_v: list[list[Any]]  # per stage, of what its product gave
     d_params: list[Any]  # of those that `update` reads: gradients that are not of a product
     params_read_by_update: list[int]  # which of the real leaves of params those are
 
 
 def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
-    """The plan for one step with arguments of these shapes."""
+    """The plan for one step with arguments of these shapes.
+
+    The step is traced together with its vjp, all but the gradients of the products' params: those wait for the states
+    and d_v of many steps. Then the equations are sorted by what they depend on.
+    """
 
     def step(params, carry, u, ct):
         state, states, vs, backs = carry, [], [], []
@@ -115,6 +127,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
             known |= set(e.outputs)
         else:
             step_equations.append(e)
+    # The reverse is what the cotangent reaches. The rest is the step forward, with the derivatives of its functions.
     after = reached(step_equations, ct)
     read_by_update = {i: a for i, a in enumerate(d_params) if variables(a) & after}
     results = (d_carry, d_u, d_vs, read_by_update)
@@ -125,6 +138,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     def size(v):
         return traced.shapes[v].size * traced.shapes[v].dtype.itemsize
 
+    # What a product gave is a source beside carry and u, so that no product of a stage is done again to reverse a step.
     saved = sorted(minimum_cut.cheapest(primal, variables((c, us, vs)), needed, size))
     more, backward = pretranspose_kernels(
         narrow_products(swap_transposed(backward, traced.shapes), traced.shapes), known, traced.shapes

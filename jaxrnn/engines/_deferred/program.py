@@ -1,4 +1,8 @@
-"""A traced function as a flat list of equations: an engine asks what depends on what, and runs a part of it."""
+"""A traced function as a flat list of equations: an engine asks what depends on what, and runs a part of it.
+
+It is a jaxpr with two differences: calls are written out, so that there is one list, and a variable is an int, so that
+sets, dicts and pytrees of variables are plain Python.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +33,17 @@ class Program(NamedTuple):
     equations: list[Equation]
     inputs: tuple[Any, ...]  # the arguments, with variables for leaves
     outputs: Any  # the result, with variables or Literals for leaves
-    shapes: dict[int, Any]  # of every variable
+    shapes: dict[int, Any]  # the aval of every variable, under 0, 1, ...: the next new one is len(shapes)
     constants: dict[int, Any]  # arrays that the function closes over
 
 
 def trace(f: Callable, *args: Any) -> Program:
-    """The program of f for arguments of these shapes. Calls within it are written out."""
+    """The program of f for arguments of these shapes. Calls within it are written out.
+
+    Loops, branches, `jax.checkpoint` and custom rules that are not differentiated stay one equation each. What a jaxpr
+    has beside its equations is lost: effects (an equation without outputs is there, but nothing leads to it), named
+    scopes, lines of source.
+    """
     closed, result = jax.make_jaxpr(f, return_shape=True)(*args)
     equations, shapes, constants = [], {}, {}
 
@@ -68,7 +77,7 @@ def trace(f: Callable, *args: Any) -> Program:
 
 
 def evaluate(equations: Iterable[Equation], values: dict[int, Any]) -> dict[int, Any]:
-    """`values` with those of the equations' outputs added."""
+    """`values` with those of the equations' outputs added. Traced or not, as the values are."""
     values = dict(values)
     for e in equations:
         out = e.primitive.bind(*read(values, e.inputs), **e.primitive.get_bind_params(e.params))
@@ -87,12 +96,12 @@ def read(values: dict[int, Any], atoms: Any) -> Any:
 
 
 def variables(atoms: Any) -> set[int]:
-    """The variables among the leaves of a pytree."""
+    """The variables among the leaves of a pytree. A set is no pytree but a leaf: give a list in its place."""
     return {a for a in jax.tree.leaves(atoms) if isinstance(a, int)}
 
 
 def reached(equations: Iterable[Equation], sources: Iterable[int]) -> set[int]:
-    """All variables that depend on one of the sources, and those."""
+    """All variables that depend on one of the sources, and those: forward through the equations."""
     found = set(sources)
     for e in equations:
         if found & variables(e.inputs):
@@ -101,7 +110,10 @@ def reached(equations: Iterable[Equation], sources: Iterable[int]) -> set[int]:
 
 
 def leading_to(equations: list[Equation], wanted: Any, known: Iterable[int] = ()) -> list[Equation]:
-    """The equations that `wanted` needs, in order, if the variables in `known` are."""
+    """The equations that `wanted` needs, in order, if the variables in `known` are given: backward through them.
+
+    wanted: a pytree of variables. What it does not need, such as a product whose transpose took its place, is left out.
+    """
     known = set(known)
     wanted, needed = variables(wanted) - known, []
     for e in reversed(equations):
@@ -112,7 +124,10 @@ def leading_to(equations: list[Equation], wanted: Any, known: Iterable[int] = ()
 
 
 def spliced(f: Callable, inputs: tuple[int, ...], shapes: dict[int, Any]) -> tuple[list[Equation], Any]:
-    """The equations of f of some variables, and its result; the new variables are added to `shapes`."""
+    """The equations of f of some variables, and its result; the new variables are added to `shapes`.
+
+    To put a computation written with jax.numpy into a program. f may not close over arrays.
+    """
     program = trace(f, *(jax.ShapeDtypeStruct(shapes[v].shape, shapes[v].dtype) for v in inputs))
     names = {v: v + len(shapes) for v in program.shapes}
     shapes.update({names[v]: shape for v, shape in program.shapes.items()})
