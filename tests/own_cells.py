@@ -168,7 +168,9 @@ def given(cell: Any, key: jax.Array, time: int, batch: tuple[int, ...], input_si
         return jnp.asarray(rng.standard_normal(a.shape))
 
     params = cell.init(key, input_size)
-    params = jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.integer) else a + 0.3 * noise(a), params)
+    params = jax.tree.map(
+        lambda a: a if jnp.issubdtype(a.dtype, jnp.integer) else a.astype(float) + 0.3 * noise(a), params
+    )
     x = cell.input(params)
     xs = jax.tree.map(lambda a: noise(jax.ShapeDtypeStruct((time, *batch, *a.shape), a.dtype)), x)
     carry = jax.eval_shape(lambda: cell.initial_carry(params, batch))

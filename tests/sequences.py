@@ -135,7 +135,8 @@ def run_and_grads(cell, params, carry, xs, weights, rows, reverse):
 
 def weighted(weights, outcome):
     """The sum of all entries, each with its own weight."""
-    return sum((w * a).sum() for w, a in zip(jax.tree.leaves(weights), jax.tree.leaves(outcome), strict=True))
+    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(outcome), strict=True)
+    return sum((w.astype(float) * a.astype(float)).sum() for w, a in pairs)  # leaves may be of several types
 
 
 def by_reference(case, params, carry, xs, rows, reverse):
