@@ -185,7 +185,7 @@ def recurrent(series: Series, data: Task, options: Options, strategy: str) -> li
     model = forecaster(cell, series.horizon, head=options.head, strategy=strategy, scaling="standard")
 
     def loss(params, rows, key):
-        return model.loss(params, rows.T[..., None], context=series.context)
+        return model.loss(params, None, rows.T[..., None], context=series.context)[0]
 
     @jax.jit
     def predict(params, contexts, key):

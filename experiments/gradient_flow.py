@@ -103,7 +103,7 @@ def examine(options: Options, name: str) -> dict[str, dict[str, list]]:
 
     def error(params, batch, key=None):
         xs, answers = batch
-        return jnp.square(model.apply(params, jnp.moveaxis(xs, 0, 1))[:, 0] - answers).mean()
+        return jnp.square(model.apply(params, None, jnp.moveaxis(xs, 0, 1))[1][:, 0] - answers).mean()
 
     @jax.jit
     def look(params, batch):

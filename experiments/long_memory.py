@@ -106,7 +106,7 @@ def adding_problem(cell: jaxrnn.Cell, T: int) -> tuple[Callable, Callable, float
 
     def loss(params, batch):
         xs, answers = batch
-        return jnp.square(model.apply(params, xs)[..., 0] - answers).mean()
+        return jnp.square(model.apply(params, None, xs)[1][..., 0] - answers).mean()
 
     return lambda key: model.init(key, 2), loss, 1 / 6
 

@@ -217,7 +217,7 @@ def main(options: Options) -> dict:
     prior = np.log(np.bincount(train["labels"]) / len(learnt))
 
     def read_loss(params, batch, key):
-        return reader.loss(params, batch["words"].T, batch["labels"], lengths=batch["lengths"], key=key)
+        return reader.loss(params, None, batch["words"].T, batch["labels"], lengths=batch["lengths"], key=key)[0]
 
     def write_loss(params, batch, key):
         return writer.nats(params, **batch, key=key).sum() / (batch["lengths"] + 1).sum()
@@ -230,7 +230,7 @@ def main(options: Options) -> dict:
 
     @jax.jit
     def read(params, words, lengths):
-        return reader.apply(params, words.T, lengths=lengths).argmax(-1)
+        return reader.apply(params, None, words.T, lengths=lengths)[1].argmax(-1)
 
     @jax.jit
     def read_by_writing(params, words, lengths):

@@ -156,7 +156,7 @@ def main(options: Options) -> dict:
 
     def loss(params, batch, key):
         tokens, lengths, labels = batch
-        return model.loss(params, tokens.T, labels, lengths=lengths)
+        return model.loss(params, None, tokens.T, labels, lengths=lengths)[0]
 
     learn = learner(model.init, loss, steps=options.steps, batch=options.batch, rate=options.rate)
     apply, right, traces = jax.jit(model.apply), [], []
@@ -170,7 +170,8 @@ def main(options: Options) -> dict:
     shown = [np.array([words.index(word) for word in sentence.split()], np.int32) for sentence in SHOWN]
     for seed in range(options.seeds):
         params, losses = learn(jax.random.key(seed), train)
-        right.append(float((np.asarray(apply(params, test[0].T, lengths=test[1])).argmax(-1) == test[2]).mean()))
+        _, logits = apply(params, None, test[0].T, lengths=test[1])
+        right.append(float((np.asarray(logits).argmax(-1) == test[2]).mean()))
         traces.append([np.asarray(after_each_word(params, tokens)).tolist() for tokens in shown])
         print(f"{cell}, seed {seed}: loss {losses[-1]:.4f}, {right[-1]:.2%} of held out right", file=sys.stderr)
     accuracy[options.cell] = right

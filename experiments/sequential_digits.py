@@ -116,12 +116,12 @@ def main(options: Options) -> dict:
         model = classifier(jaxrnn.CELLS[name](options.hidden), 10)
 
         def loss(params, batch, key, model=model):
-            return model.loss(params, batch[0].T[..., None], batch[1])
+            return model.loss(params, None, batch[0].T[..., None], batch[1])[0]
 
         learn = learner(
             lambda k, m=model: m.init(k, 1), loss, steps=options.steps, batch=options.batch, rate=options.rate
         )
-        predict = jax.jit(lambda params, x, m=model: m.apply(params, x.T[..., None]).argmax(-1))
+        predict = jax.jit(lambda params, x, m=model: m.apply(params, None, x.T[..., None])[1].argmax(-1))
         for order, places in zip(ORDERS, orders, strict=True):
             right = []
             for seed in range(options.seeds):

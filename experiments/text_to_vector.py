@@ -174,13 +174,13 @@ def main(options: Options) -> dict:
 
         def loss(params, batch, key, model=model):
             tokens, lengths, labels = batch
-            return model.loss(params, tokens.T, labels, lengths=lengths, key=key)
+            return model.loss(params, None, tokens.T, labels, lengths=lengths, key=key)[0]
 
         learn = learner(model.init, loss, steps=options.steps, batch=options.batch, rate=options.rate)
         encode = jax.jit(model.encode)
         for seed in range(options.seeds):
             params, losses = learn(jax.random.key(seed), (*tokens[0], labels[0]))
-            made = [np.asarray(encode(params, t.T, lengths=lengths)) for t, lengths in tokens]
+            made = [np.asarray(encode(params, None, t.T, lengths=lengths)[1]) for t, lengths in tokens]
             near = nearest(made[1], made[0], options.neighbours)
             right = np.asarray(model.readout(params, jnp.asarray(made[1]))).argmax(-1) == labels[1]
             precision.setdefault(name, []).append(float((labels[0][near] == labels[1][:, None]).mean()))

@@ -28,7 +28,7 @@ SKIP = """        if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
 """
 RESTART = """        if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            restart = _seen_from_behind(reset, reverse, there) if turned else reset
+            restart = _seen_from_behind(reset, reverse, lengths) if turned else reset
             cell, xs = with_reset(cell), (xs, restart)
 """
 
@@ -189,9 +189,6 @@ FAULTS = {
             "return ys",
             ROWS,
         ),
-        "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
-        "mask or lengths": ("there & mask", "there | mask", ROWS),
-        "reset past the end": ("reset = None if reset is None else reset & there", "pass", ROWS),
         "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
         "reset one step late": ("if turned else reset\n", "if turned else jnp.roll(reset, 1, 0)\n", ROWS),
         "reset one step early": ("if turned else reset\n", "if turned else jnp.roll(reset, -1, 0)\n", ROWS),
@@ -231,6 +228,11 @@ FAULTS = {
             "cell.apply(params, carry, x)",
             "cell.apply(params, None, x)",
             SERVED,
+        ),
+        "one y of a model for several steps": (
+            "shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y)",
+            "True",
+            "tests/test_streaming.py -k classifier",
         ),
         "fields of one type on one another": (
             "end[like.dtype], end[like.dtype] + like.size",
@@ -275,6 +277,9 @@ FAULTS = {
         "step: the carry in other types": ("n.astype(o.dtype)", "n.astype(jnp.float32)", ELMAN),
     },
     "_core/rows.py": {
+        "mask ignored beside lengths": ("there if mask is None else there & mask", "there", ROWS),
+        "mask or lengths": ("there & mask", "there | mask", ROWS),
+        "reset past the end": ("None if reset is None else reset & there", "reset", ROWS),
         "select by products": ("jnp.where(where, a, b)", "(where * a + ~where * b).astype(b.dtype)", ROWS),
         "rows one step longer": ("< lengths", "<= lengths", ROWS),
     },

@@ -51,6 +51,21 @@ FAULTS = {
         ),
         "the end counts": ("return tokens, (~ended).sum(0)", "return tokens, (~ended).sum(0) + 1", SEQ2SEQ),
     },
+    "models/_classifier.py": {
+        "a carry is not continued": (
+            'unroll(self.cell, params["cell"], carry, xs',
+            'unroll(self.cell, params["cell"], None, xs',
+            CLASSIFY,
+        ),
+        "one end of both by default": (
+            '"ends" if looks_ahead(self.cell, params["cell"], x) else "last"',
+            '"last"',
+            CLASSIFY,
+        ),
+    },
+    "_core/composition.py": {
+        "nothing looks ahead": ("directions.append(backwards)", "pass", CLASSIFY),
+    },
     "models/_parts/pooling.py": {
         "mean over all steps": ("jnp.maximum(valid.sum(0), 1)", "len(valid)", CLASSIFY),
         "last of all steps": ("            return _at(ys, last)\n", "            return ys[-1]\n", CLASSIFY),
@@ -95,6 +110,16 @@ FAULTS = {
         "windows from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", FORECAST),
     },
     "models/_forecaster/forecaster.py": {
+        "a carry is not continued": (
+            'unroll(self.cell, params["cell"], carry, xs',
+            'unroll(self.cell, params["cell"], None, xs',
+            FORECAST,
+        ),
+        "the carry of a loss has not seen what follows": (
+            " | jnp.isfinite(future), future, 0",
+            ", future, 0",
+            FORECAST,
+        ),
         "missing values not told": ("observed.astype(ys.dtype)]", "jnp.ones_like(ys)]", FORECAST),
         "not moved back": (
             "scale.location[..., None, :], scale.scale[..., None, :], self.quantiles",
@@ -127,6 +152,7 @@ FAULTS = {
         "a tail of the other side": ("slopes[..., 0] * self.levels[0]", "slopes[..., -1] * self.levels[0]", HEADS),
     },
     "decode/_choosers.py": {
+        "drawn without a key": ("if key is None:", "if False:", WRITE),
         "temperature multiplies": ("logits = logits / temperature", "logits = logits * temperature", WRITE),
         "top_k: one more": (
             "lax.top_k(logits, top_k)[0][..., -1:]",

@@ -98,11 +98,15 @@ FAULTS = {
     },
     "run/_unroll.py": {
         "members run against the others restart as they do": (
-            "_seen_from_behind(reset, reverse, there) if turned",
+            "_seen_from_behind(reset, reverse, lengths) if turned",
             "reset if turned",
             ROWS,
         ),
-        "restart past the end from behind": ("moved if there is None else moved & there", "moved", WRAPPED),
+        "restart past the end from behind": (
+            "moved if lengths is None else moved & inside(lengths, len(moved))",
+            "moved",
+            WRAPPED,
+        ),
         "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", ROWS),
         "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", ROWS),
     },

@@ -215,7 +215,7 @@ def test_width_1_is_greedy(key):
     carry, prime = jnp.zeros(rows, int), generator(key).integers(0, 7, (2, rows))
     found = decode.beam(step, params, carry, prime, 9, width=1, end=(1, 3))
     carry, tokens, scores = decode.generate(
-        step, params, carry, prime, 9, key=key, choose=decode.greedy(), end=(1, 3), scores=True
+        step, params, carry, prime, 9, choose=decode.greedy(), end=(1, 3), scores=True
     )
     assert len(set(found.lengths.ravel().tolist())) > 3 and 0 < found.ended.sum() < rows
     assert found.tokens[..., 0].tolist() == tokens.tolist()

@@ -72,8 +72,9 @@ def test_logits_are_those_of_loops(kind, key, rng):
     @jax.jit
     def ours(labels, weights, lengths, mask):
         how = {"lengths": lengths, "mask": mask}
-        loss = model.loss(params, xs, labels, **how)
-        return model.apply(params, xs, **how), loss, model.loss(params, xs, labels, weights=weights, **how)
+        loss = model.loss(params, None, xs, labels, **how)[0]
+        weighted = model.loss(params, None, xs, labels, weights=weights, **how)[0]
+        return model.apply(params, None, xs, **how)[1], loss, weighted
 
     full = np.ones((T, B), bool)
     for lengths, mask in (LENGTHS, MASK), (np.full(B, T), full):
@@ -85,7 +86,7 @@ def test_logits_are_those_of_loops(kind, key, rng):
     expected = (some * nats).sum() / some.sum()
     anything = np.where(some == 0, -99, labels)  # a label of weight 0
     assert_close(ours(anything, some, np.full(B, T), full)[2], expected, TOL)
-    assert_close(model.loss(params, xs, anything, weights=some), expected, TOL)
+    assert_close(model.loss(params, None, xs, anything, weights=some)[0], expected, TOL)
     assert ours(anything, 0 * some, np.full(B, T), full)[2] == 0
 
 
@@ -96,7 +97,8 @@ def test_gradients_are_pytorchs(kind, key, rng):
     model = classifier(jaxrnn.gru(H), C, pooling=kind)
     params, xs, labels = noisy(model, key, D), rng.standard_normal((T, B, D)), rng.integers(0, C, B)
     how = {"lengths": LENGTHS, "mask": MASK}
-    loss, (ours, to_xs) = jax.jit(jax.value_and_grad(lambda p, x: model.loss(p, x, labels, **how), (0, 1)))(params, xs)
+    run = jax.jit(jax.value_and_grad(lambda p, x: model.loss(p, None, x, labels, **how)[0], (0, 1)))
+    loss, (ours, to_xs) = run(params, xs)
 
     gru = torch.nn.GRU(D, H, dtype=torch.float64)
     leaves = jax.tree.map(lambda a: torch.tensor(np.array(a), requires_grad=True), params)
@@ -136,7 +138,7 @@ def test_padding_reaches_nothing(kind, key, rng):
     @jax.jit
     @jax.value_and_grad
     def loss(both, lengths, mask):
-        return model.loss(*both, labels, lengths=lengths, mask=mask)
+        return model.loss(both[0], None, both[1], labels, lengths=lengths, mask=mask)[0]
 
     broken = np.where(VALID[..., None], xs, np.nan)
     value, (grads, to_xs) = loss((params, broken), LENGTHS, MASK)
@@ -176,8 +178,8 @@ def test_symbols(embedding, key, rng):
     expected = slow_logits("mean", slow, slow_gru(slow["cell"], table[tokens], **how))
     broken = np.where(VALID, tokens, -7)
     labels = rng.integers(0, C, B)
-    assert_close(model.apply(params, broken, **how), expected, TOL)
-    grads = jax.jit(jax.value_and_grad(lambda p, t: model.loss(p, t, labels, **how)))
+    assert_close(model.apply(params, None, broken, **how)[1], expected, TOL)
+    grads = jax.jit(jax.value_and_grad(lambda p, t: model.loss(p, None, t, labels, **how)[0]))
     assert_close(grads(params, broken), grads(params, tokens), 0.0)
 
 
@@ -193,10 +195,10 @@ def test_steps_make_the_logits_of_every_prefix(name, key, rng):
     params, tokens = noisy(model, key), rng.integers(0, V, (T, B))
     prefixes = np.broadcast_to(tokens[:, None], (T, T, B))  # row t of the first batch axis: the first t + 1 symbols
     lengths = np.broadcast_to(np.arange(1, T + 1)[:, None], (T, B))
-    expected = jax.jit(model.apply)(params, prefixes, lengths=lengths)
-    _, steps = jax.lax.scan(lambda c, x: model.step(params, c, x), model.initial_carry(params, (B,)), tokens)
+    _, expected = jax.jit(model.apply)(params, None, prefixes, lengths=lengths)
+    carry, steps = jax.lax.scan(lambda c, x: model.step(params, c, x), model.initial_carry(params, (B,)), tokens)
     assert_close(steps, expected, TOL)
-    assert_close(jax.jit(model.apply)(params, tokens), steps[-1], TOL)
+    assert_close(jax.jit(model.apply)(params, None, tokens), (carry, steps[-1]), TOL)
 
 
 @pytest.mark.parametrize("kind", ["ends", "last", "attention"])
@@ -210,9 +212,97 @@ def test_both_directions(kind, key, rng):
     initial = (np.zeros(3),)
     _, back = reference.run(reference.elman, slow["cell"]["backward"], initial, None, xs, reverse=True, **how)
     expected = slow_logits(kind, slow, np.concatenate([there, back], -1))
-    assert_close(jax.jit(model.apply)(params, xs, **how), expected, TOL)
+    assert_close(jax.jit(model.apply)(params, None, xs, **how)[1], expected, TOL)
     with pytest.raises(TypeError, match="runs backwards"):
         classifier(cell, C).step(params, model.initial_carry(params, (B,)), xs[0])
+
+
+def both_ways(cell):
+    """The cell in both directions."""
+    return jaxrnn.bidirectional(cell, cell)
+
+
+# What reads to the end alone, and what runs backwards somewhere: of itself, on top, below, within what is around it.
+FORWARD = {
+    "one cell": jaxrnn.gru(H),
+    "a stack": jaxrnn.stack(jaxrnn.elman(H), jaxrnn.dropout(jaxrnn.gru(H), output=0.5)),
+    "a plain step": jaxrnn.Cell(
+        jaxrnn.gru(H).init, jaxrnn.gru(H).start, jaxrnn.gru(H).input, plain_step=jaxrnn.gru(H).step
+    ),
+}
+BACKWARD = {
+    "both ways": both_ways(jaxrnn.gru(H)),
+    "on top": jaxrnn.stack(jaxrnn.elman(3), both_ways(jaxrnn.gru(H))),
+    "below": jaxrnn.stack(both_ways(jaxrnn.elman(3)), jaxrnn.gru(H)),
+    "wrapped": jaxrnn.dropout(jaxrnn.learned_carry(both_ways(jaxrnn.gru(H))), output=0.5),
+}
+
+
+@pytest.mark.parametrize("name", [*FORWARD, *BACKWARD])
+@pytest.mark.parametrize("symbols", [False, True])
+def test_by_default_what_has_read_all_stands_for_the_sequence(name, symbols, key, rng):
+    """The last y, or of what runs backwards both ends, picked here by hand; the loss weighs each logit."""
+    cell, options = {**FORWARD, **BACKWARD}[name], {"vocabulary_size": V, "embedding_size": D} if symbols else {}
+    model = classifier(cell, C, **options)
+    assert model.pooling is None and model.options["pooling"] is None
+    params = noisy(model, key, *([] if symbols else [D]))
+    xs = rng.integers(0, V, (T, B)) if symbols else rng.standard_normal((T, B, D))
+    weights = rng.standard_normal((B, C))
+    first, last = VALID.argmax(0), T - 1 - VALID[::-1].argmax(0)
+
+    def by_hand(params, xs):
+        vectors = params["embedding"][xs] if symbols else xs
+        ys = jaxrnn.unroll(cell, params["cell"], None, jnp.asarray(vectors), lengths=LENGTHS, mask=MASK)[1]
+        ends = [ys[last, np.arange(B)], ys[first, np.arange(B)]][: 2 if name in BACKWARD else 1]
+        pooled = jnp.where(VALID.any(0)[:, None], jnp.concatenate(ends, -1), 0)
+        logits = pooled @ params["readout"] + params["bias"]
+        return (weights * logits).sum(), logits
+
+    def ours(params, xs):
+        _, logits = model.apply(params, None, xs, lengths=LENGTHS, mask=MASK)
+        return (weights * logits).sum(), logits
+
+    run, expected = (jax.jit(jax.value_and_grad(f, has_aux=True)) for f in (ours, by_hand))
+    assert_close(run(params, xs), expected(params, xs), TOL)
+
+
+def test_a_classifier_of_version_0_1_means_what_it_did(key, rng):
+    """Saved, it says "last", also around a bidirectional; made again without a word, its params say it."""
+    cell = both_ways(jaxrnn.gru(H))
+    then = {"call": "classifier", "options": {"cell": to_config(cell), "classes": C, "pooling": "last"}}
+    then["options"] |= dict.fromkeys(["vocabulary_size", "embedding_size"]) | {"embedding_dropout": 0.0}
+    model = from_config(then)
+    assert model == classifier(cell, C, pooling="last") != classifier(cell, C)
+    params, xs = noisy(model, key, D), rng.standard_normal((T, B, D))
+    slow = double(params)
+    there, back = (slow_gru(slow["cell"][way], xs, reverse=way == "backward") for way in ("forward", "backward"))
+    expected = slow_logits("last", slow, np.concatenate([there, back], -1), np.ones((T, B), bool))
+    for made in model, classifier(cell, C):
+        assert_close(jax.jit(made.apply)(params, None, xs)[1], expected, TOL)
+
+
+@pytest.mark.parametrize("kind", pooling.POOLINGS)
+def test_a_carry_continues_the_sequence(kind, key, rng):
+    """The second call begins where the first ended, and pools its own steps: of "last" the logits are those of all."""
+    model = classifier(jaxrnn.gru(H), C, pooling=kind)
+    params, xs, labels = noisy(model, key, D), rng.standard_normal((T, B, D)), rng.integers(0, C, B)
+    slow, cut = double(params), 2
+    begin = 0.5 * rng.standard_normal((B, H))
+    carry, ys = reference.run(reference.gru, slow["cell"], (np.zeros(H),), (begin,), xs)
+    start = type(model.initial_carry(params, (B,)))(jnp.asarray(begin))
+    half, _ = jax.jit(model.apply)(params, start, xs[:cut])
+    end, logits = jax.jit(model.apply)(params, half, xs[cut:])
+    expected = slow_logits(kind, slow, ys[cut:], np.ones((T - cut, B), bool))
+    assert_close((end.h, logits), (carry[0], expected), TOL)
+    loss, after = jax.jit(model.loss)(params, half, xs[cut:], labels)
+    nats = np.log(np.exp(expected).sum(-1)) - expected[np.arange(B), labels]
+    assert_close((loss, after.h), (nats.mean(), carry[0]), TOL)
+    after, vector = jax.jit(model.encode)(params, half, xs[cut:])
+    assert_close((after.h, model.readout(params, vector)), (carry[0], expected), TOL)
+    if kind == "attention":
+        weights = np.asarray(model.attention_weights(params, half, xs[cut:]))
+        read = np.einsum("tb,tbh->bh", weights, ys[cut:]) @ slow["readout"] + slow["bias"]
+        assert_close(read, expected, TOL)
 
 
 @pytest.mark.parametrize("kind", ["last", "ends"])
@@ -221,17 +311,17 @@ def test_from_right_to_left_the_last_step_is_that_read_last(kind, key, rng):
     params, xs = noisy(model, key, D), rng.standard_normal((T, B, D))
     slow = double(params)
     ys = slow_gru(slow["cell"], xs, lengths=LENGTHS, mask=MASK, reverse=True)
-    ours = jax.jit(lambda p, x: model.apply(p, x, lengths=LENGTHS, mask=MASK, reverse=True))(params, xs)
+    ours = jax.jit(lambda p, x: model.apply(p, None, x, lengths=LENGTHS, mask=MASK, reverse=True)[1])(params, xs)
     assert_close(ours, slow_logits(kind, slow, ys, backwards=True), TOL)
     full = slow_logits(kind, slow, slow_gru(slow["cell"], xs, reverse=True), np.ones((T, B), bool), backwards=True)
-    assert_close(jax.jit(lambda p, x: model.apply(p, x, reverse=True))(params, xs), full, TOL)
+    assert_close(jax.jit(lambda p, x: model.apply(p, None, x, reverse=True)[1])(params, xs), full, TOL)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_attention_weights_stand_at_the_steps_they_are_of(reverse, key, rng):
     model = classifier(jaxrnn.gru(H), C, pooling="attention")
     params, xs = noisy(model, key, D), rng.standard_normal((T, B, D))
-    weights = np.asarray(model.attention_weights(params, xs, lengths=LENGTHS, mask=MASK, reverse=reverse))
+    weights = np.asarray(model.attention_weights(params, None, xs, lengths=LENGTHS, mask=MASK, reverse=reverse))
     assert np.array_equal(weights > 0, VALID)
     assert_close(weights.sum(0), VALID.any(0).astype(float), TOL)
     slow = double(params)
@@ -239,7 +329,7 @@ def test_attention_weights_stand_at_the_steps_they_are_of(reverse, key, rng):
     vectors = np.einsum("tb,tbh->bh", weights, ys)
     assert_close(vectors @ slow["readout"] + slow["bias"], slow_logits("attention", slow, ys), TOL)
     with pytest.raises(TypeError, match="attention_weights: expected pooling='attention', got 'max'"):
-        classifier(jaxrnn.gru(H), C, pooling="max").attention_weights(params, xs)
+        classifier(jaxrnn.gru(H), C, pooling="max").attention_weights(params, None, xs)
 
 
 def test_embedding_dropout_takes_whole_symbols(key, rng):
@@ -255,7 +345,7 @@ def test_embedding_dropout_takes_whole_symbols(key, rng):
     }
     full = np.ones((V, 1), bool)
     expected = {kept: slow_logits("last", slow, slow_gru(slow["cell"], t[tokens]), full) for kept, t in tables.items()}
-    apply = jax.jit(lambda k: model.apply(params, tokens, key=k))
+    apply = jax.jit(lambda k: model.apply(params, None, tokens, key=k)[1])
     for k in jax.random.split(key, 24):
         logits = np.asarray(apply(k))
         fits = [kept for kept, e in expected.items() if np.abs(logits - e).max() <= TOL * max(1, np.abs(e).max())]
@@ -263,7 +353,7 @@ def test_embedding_dropout_takes_whole_symbols(key, rng):
         found.add(fits[0])
     assert (np.array(list(found)).any(0) & ~np.array(list(found)).all(0)).all()
     whole = slow_logits("last", slow, slow_gru(slow["cell"], slow["embedding"][tokens]), full)
-    assert_close(model.apply(params, tokens), whole, TOL)
+    assert_close(model.apply(params, None, tokens)[1], whole, TOL)
 
 
 @pytest.mark.parametrize("symbols", [False, True])
@@ -274,13 +364,14 @@ def test_a_key_turns_the_cells_noise_on(symbols, key, rng):
     xs = rng.integers(0, V, (T, B)) if symbols else rng.standard_normal((T, B, D))
     params = noisy(with_noise, key, *([] if symbols else [D]))
     k1, k2 = jax.random.split(key)
-    apply = jax.jit(with_noise.apply)
-    assert np.abs(apply(params, xs, key=k1) - apply(params, xs, key=k2)).max() > 0.01
-    assert_close(apply(params, xs), jax.jit(classifier(plain, C, pooling="mean", **options).apply)(params, xs), TOL)
+    apply = jax.jit(lambda key=None: with_noise.apply(params, None, xs, key=key)[1])
+    assert np.abs(apply(k1) - apply(k2)).max() > 0.01
+    quiet = classifier(plain, C, pooling="mean", **options)
+    assert_close(apply(), jax.jit(quiet.apply)(params, None, xs)[1], TOL)
     if not symbols:  # then the whole key is the cell's: the draw is that of `unroll`
         _, ys = jaxrnn.unroll(with_noise.cell, params["cell"], None, jnp.asarray(xs), key=k1)
         expected = slow_logits("mean", double(params), double(ys), np.ones((T, B), bool))
-        assert_close(apply(params, xs, key=k1), expected, TOL)
+        assert_close(apply(k1), expected, TOL)
 
 
 @pytest.mark.parametrize("kind", ["max", "mean", "attention"])
@@ -293,8 +384,8 @@ def test_half_types(kind, key, rng):
 
     @jax.jit
     def ours(params):
-        grads = jax.grad(lambda p: model.loss(p, tokens, labels, lengths=LENGTHS))(params)
-        return model.apply(params, tokens, lengths=LENGTHS), grads
+        grads, _ = jax.grad(model.loss, has_aux=True)(params, None, tokens, labels, lengths=LENGTHS)
+        return model.apply(params, None, tokens, lengths=LENGTHS)[1], grads
 
     logits, grads = ours(params)
     assert {a.dtype.name for a in jax.tree.leaves((logits, grads))} == {"float32"}
@@ -308,7 +399,9 @@ def test_half_types(kind, key, rng):
 @pytest.mark.parametrize("kind", pooling.POOLINGS)
 def test_float64_params_stay(kind, key):
     model = classifier(jaxrnn.gru(H, param_dtype="float64"), C, pooling=kind, vocabulary_size=V, embedding_size=3)
-    params, logits = jax.eval_shape(lambda k: (p := model.init(k), model.apply(p, jnp.zeros((T, B), int))), key)
+    params, logits = jax.eval_shape(
+        lambda k: (p := model.init(k), model.apply(p, None, jnp.zeros((T, B), int))[1]), key
+    )
     assert {a.dtype.name for a in jax.tree.leaves((params, logits))} == {"float64"}
 
 
@@ -328,6 +421,8 @@ def test_a_fresh_classifier_is_drawn_and_its_biases_are_zero(key):
 
 def test_a_saved_classifier_comes_back(key):
     cell = jaxrnn.bidirectional(jaxrnn.gru(3), jaxrnn.lstm(2))
+    default = classifier(cell, C)
+    assert from_config(to_config(default)) == default != classifier(cell, C, pooling="ends")
     model = classifier(cell, C, pooling="ends", vocabulary_size=V, embedding_size=3, embedding_dropout=0.25)
     again = from_config(to_config(model))
     assert again == model and hash(again) == hash(model) and repr(again) == repr(model)
@@ -340,14 +435,14 @@ def test_a_sequence_without_a_batch(key, rng):
     params, xs = noisy(model, key, D), rng.standard_normal((T, D))
     slow = double(params)
     expected = slow_logits("last", slow, slow_gru(slow["cell"], xs[:, None]), np.ones((T, 1), bool))[0]
-    assert_close(jax.jit(model.apply)(params, xs), expected, TOL)
-    assert_close(model.loss(params, xs, 2), np.log(np.exp(expected).sum()) - expected[2], TOL)
+    assert_close(jax.jit(model.apply)(params, None, xs)[1], expected, TOL)
+    assert_close(model.loss(params, None, xs, 2)[0], np.log(np.exp(expected).sum()) - expected[2], TOL)
 
 
 def run(labels=np.zeros(2, int), tokens=np.zeros((4, 2), int), f="loss", **options):
     model = classifier(jaxrnn.gru(H), C, vocabulary_size=V)
     params = model.init(jax.random.key(0))
-    return model.loss(params, tokens, labels, **options) if f == "loss" else model.apply(params, tokens, **options)
+    return getattr(model, f)(params, None, tokens, *([labels] if f == "loss" else []), **options)
 
 
 def made(*args, **options):
@@ -362,7 +457,7 @@ def made(*args, **options):
         (
             lambda: made(C, pooling="sum"),
             ValueError,
-            "pooling: expected one of last, ends, mean, max, attention, got 'sum'",
+            "pooling: expected one of last, ends, mean, max, attention, or None, got 'sum'",
         ),
         (
             lambda: made(C, embedding_size=3),
@@ -449,8 +544,8 @@ def test_labels_that_jit_closes_over(key):
     model = classifier(jaxrnn.elman(H), C)
     params, xs = model.init(key, D), jax.random.normal(key, (T, B, D))
     labels, weights = jnp.arange(B) % C, jnp.ones(B)
-    inside = jax.jit(lambda params: model.loss(params, xs, labels, weights=weights))(params)
-    assert_close(inside, model.loss(params, xs, labels), tolerance("float32", T))
+    inside = jax.jit(lambda params: model.loss(params, None, xs, labels, weights=weights)[0])(params)
+    assert_close(inside, model.loss(params, None, xs, labels)[0], tolerance("float32", T))
     wrong = labels.at[0].set(C)
     with pytest.raises(ValueError, match=rf"labels: expected classes 0 to C - 1 with C={C}, got {C}"):
-        jax.jit(lambda params: model.loss(params, xs, wrong))(params)
+        jax.jit(lambda params: model.loss(params, None, xs, wrong)[0])(params)

@@ -120,9 +120,7 @@ def test_generate_with_a_model_equals_its_steps(key):
     model = jaxrnn.models.language_model(jaxrnn.lstm(8), V, 4)
     params = model.init(key)
     prime = jax.random.randint(key, (3, 5), 0, V)
-    _, tokens = decode.generate(
-        model.step, params, model.initial_carry(params, (5,)), prime, 6, key=key, choose=decode.greedy()
-    )
+    _, tokens = decode.generate(model.step, params, model.initial_carry(params, (5,)), prime, 6, choose=decode.greedy())
     carry, written = model.initial_carry(params, (5,)), []
     for token in prime:
         carry, logits = model.step(params, carry, token)
@@ -146,6 +144,48 @@ def test_one_seed_one_text_and_one_compilation(key):
     ]
     assert texts[0].tolist() == texts[1].tolist() != texts[2].tolist()
     assert generation._generate._cache_size() == before + 1
+
+
+def counted(params, carry, token):
+    """Logits that favour the symbol whose turn it is: 0, 1, 2, ..."""
+    return carry + 1, jax.nn.one_hot(carry % V, V) * jnp.ones((*token.shape, 1))
+
+
+@pytest.mark.parametrize("write", ["generate", "stream"])
+def test_a_key_is_wanted_by_what_draws_alone(write, key):
+    """Without one: greedily the same symbols; one's own chooser is given None; what draws says so, as it is traced."""
+
+    def text(**options):
+        if write == "generate":
+            return decode.generate(counted, None, jnp.int32(0), [[2, 5]], 10, **options)[1].tolist()
+        pieces = decode.stream(counted, None, jnp.int32(0), [[2, 5]], 10, block=4, **options)
+        return np.concatenate(list(pieces)).tolist()
+
+    in_turn = [[t % V] * 2 for t in range(10)]
+    assert text(choose=decode.greedy()) == in_turn == text(choose=decode.greedy(), key=key)
+    assert text(choose=decode.sampling(0)) == in_turn
+    given = []
+
+    def least(key, logits):
+        given.append(key)
+        return jnp.argmin(logits, -1).astype(jnp.int32)
+
+    last = [[0 if t % V else 1] * 2 for t in range(10)]
+    assert text(choose=least) == last and given and all(k is None for k in given)
+    given.clear()
+    assert text(choose=least, key=key) == last and given and all(k.dtype == key.dtype for k in given)
+
+    for options in {}, {"choose": decode.sampling(top_k=2)}, {"choose": decode.sampling(0.7, top_p=0.9)}:
+        with pytest.raises(TypeError) as raised:
+            jax.eval_shape(lambda o=options: decode.generate(counted, None, jnp.int32(0), [2], 3, **o))
+        assert str(raised.value) == (
+            "key: expected one jax.random.key(seed) for a chooser that draws, got None; pass key=jax.random.key(seed), "
+            "or choose=decode.greedy()"
+        )
+        with pytest.raises(TypeError, match=r"^key: expected one"):
+            text(**options)
+    with pytest.raises(TypeError, match=r"^key: expected one jax.random.key\(seed\), got int 3$"):
+        text(key=3)
 
 
 def test_generate_wants_a_prime(key):
@@ -204,7 +244,7 @@ def test_rows_end_by_themselves(end, limited, key):
     limits = (twins, twins_mask) if limited else (lambda row, token, written: range(V), None)
     carry = jnp.zeros(20, int), 0
     (total, count), tokens, scores = decode.generate(
-        rows_step, params, carry, prime, 10, key=key, choose=decode.greedy(), end=end, allowed=limits[1], scores=True
+        rows_step, params, carry, prime, 10, choose=decode.greedy(), end=end, allowed=limits[1], scores=True
     )
     ended = () if end is None else np.atleast_1d(end)
     expected = rows_by_hand(params, np.array(prime), 10, ended, limits[0])
@@ -237,7 +277,7 @@ def test_stream_stops_at_the_end(key):
     prime = jax.random.randint(k2, (1, 4), 0, V)
     # The end may not come before the 3rd, 8th, 13th, 18th symbol.
     late = lambda carry, token, written: (jnp.arange(V) != 3) | (written >= jnp.array([[2], [7], [12], [17]]))  # noqa: E731
-    options = dict(key=key, choose=decode.greedy(), end=3, pad=9, allowed=late)
+    options = dict(choose=decode.greedy(), end=3, pad=9, allowed=late)
     carry = jnp.zeros(4, int), jnp.int32(0)
     _, whole = decode.generate(rows_step, params, carry, prime, 50, **options)
     pieces = list(decode.stream(rows_step, params, carry, prime, 50, block=2, **options))
@@ -266,7 +306,7 @@ def test_text_from_a_vector(key):
 
     begin = vector, type(cell.initial_carry(params["cell"]))(jnp.tanh(vector @ params["start"]))
     prime = jnp.zeros((1, 3), int)
-    (kept, _), tokens = decode.generate(step, params, begin, prime, 7, key=key, choose=decode.greedy())
+    (kept, _), tokens = decode.generate(step, params, begin, prime, 7, choose=decode.greedy())
     best = decode.beam(step, params, begin, prime, 7, width=1)
     assert np.array_equal(kept, vector) and np.array_equal(best.carry[0], vector)
     assert np.array_equal(best.tokens[..., 0], tokens)

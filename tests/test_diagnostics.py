@@ -193,6 +193,43 @@ def test_jacobians_of_a_stack_are_of_all_of_its_carry(key):
     check_jacobians(found, reference.stack(loop("lstm"), loop("elman")), params, carry, xs)
 
 
+def test_jacobians_where_rows_end_pause_and_restart(key, rng):
+    """The carry is held where there is no step, whatever x is there; it restarts before one, also before one not taken.
+
+    By steps of NumPy that are told so one by one, and central differences.
+    """
+    T, B = 7, 3
+    cell = variant("gru", param_dtype="float64")
+    params, carry, xs = problem(cell, key, T=T, batch=(B,), dtype="float64")
+    lengths, mask, reset = np.array([T, 4, 0]), rng.random((T, B)) < 0.7, rng.random((T, B)) < 0.3
+    mask &= np.arange(T)[:, None] < lengths
+    broken = jnp.where(mask[..., None], xs, np.nan)
+
+    def ours(**rows):
+        return jax.jit(lambda xs: diagnostics.jacobians(cell, params, carry, xs, **rows))
+
+    found = ours(lengths=lengths, mask=mask, reset=reset)(broken)
+    p, step = double(params), loop("gru")
+    kinds = set()
+    for b in range(B):
+        h = np.asarray(carry.h[b])
+        for t in range(T):
+            restart = reset[t, b] and t < lengths[b]
+            kinds.add((bool(restart), bool(mask[t, b])))
+
+            def one(h, t=t, b=b, restart=restart):
+                h = np.zeros(5) if restart else h
+                return step(p, (h,), np.asarray(xs[t, b]))[0][0] if mask[t, b] else h
+
+            assert_close(found[t, b], differences(one, h), DIFFERENCE)
+            h = one(h)
+    assert kinds == {(a, b) for a in (False, True) for b in (False, True)}, "not every kind of step came"
+    there = np.arange(T)[:, None] < lengths
+    assert_close(ours(lengths=lengths)(xs), ours(mask=there)(xs), tolerance("float64", T))
+    full = np.ones((T, B), bool)
+    assert_close(ours(reset=reset)(xs), ours(reset=reset, mask=full)(xs), tolerance("float64", T))
+
+
 def check_jacobians(found, step, params, carry, xs):
     params, xs, carry = double(params), double(xs), double(carry)
     for b in range(xs.shape[1]):

@@ -54,7 +54,7 @@ def compiled(model):
     """(value and gradients of the loss by params and ys, predict), compiled once for all tests of a case."""
 
     def loss(params, ys, options):
-        return model.loss(params, ys, **options)
+        return model.loss(params, None, ys, **options)[0]
 
     def predict(params, ys, options):
         return model.predict(
@@ -78,11 +78,11 @@ def scale(model, ys):
     return seen.mean() if model.scaling == "standard" else 0.0, np.abs(seen).mean()
 
 
-def said(model, params, ys, past, future, context):
-    """For one row [T, N], from each of its steps: (raw numbers [ahead, N, A], location [N], size [N])."""
+def said(model, params, ys, past, future, context, start=None):
+    """For one row [T, N], from each of its steps: (raw numbers [ahead, N, A], location [N], size [N], the last h)."""
     params = jax.tree.map(np.asarray, params)
     location, size = np.array([scale(model, y) for y in ys[:context].T]).T
-    carry, found = (np.zeros(H),), []
+    carry, found = (np.zeros(H) if start is None else start,), []
     for t, y in enumerate(ys):
         gaps = np.isnan(y)
         x = [np.where(gaps, 0, (y - location) / size), 1.0 - gaps]
@@ -94,7 +94,7 @@ def said(model, params, ys, past, future, context):
             for k in range(K):
                 raw[k] += (future[t + 1 + k] @ params["future"]).reshape(N, -1)
         found.append(raw)
-    return np.array(found), location, size
+    return np.array(found), location, size, carry[0]
 
 
 def law(model, raw, location, size):
@@ -135,7 +135,7 @@ def test_loss_is_the_mean_over_observed_values(case, key):
     model, params, ys, options = made(case, key)
     losses = []
     for b, length in enumerate(options["lengths"]):
-        raw, location, size = said(model, params, ys[:length, b], *row(options, b, length))
+        raw, location, size, _ = said(model, params, ys[:length, b], *row(options, b, length))
         for t, k, n in np.ndindex(length, model.ahead, N):
             if t + 1 + k < length and not np.isnan(ys[t + 1 + k, b, n]):
                 losses.append(one_loss(model, raw[t, k, n], location[n], size[n], ys[t + 1 + k, b, n]))
@@ -149,7 +149,7 @@ def test_direct_forecasts_are_read_off_the_last_state(case, key):
     levels, found = LEVELS[model.head], compiled(model)[1](params, ys, options)
     assert found.lower.shape == found.upper.shape == (len(levels), K, B, N)
     for b, length in enumerate(options["lengths"]):
-        raw, location, size = said(model, params, ys[:length, b], *row(options, b, length))
+        raw, location, size, _ = said(model, params, ys[:length, b], *row(options, b, length))
         there = law(model, raw[-1], location, size)  # [K, N]
         if model.head == "quantile":  # 0.4 to 0.6, of which 0.6 is a quarter of the way from 0.5 to 0.9; 0.1 to 0.9
             quantile = {0.4: there[..., 1], 0.5: there[..., 2], 0.1: there[..., 0], 0.9: there[..., 3]}
@@ -174,7 +174,7 @@ def test_recursive_forecasts_without_a_key_are_fed_with_means(case, key):
         past, future, context = row(options, b, length)
         series = ys[:length, b]
         for k in range(K):
-            raw, location, size = said(model, params, series, past, future, context)
+            raw, location, size, _ = said(model, params, series, past, future, context)
             if k == 0:
                 location_of, size_of = location, size
             there = law(model, raw[-1, 0], location_of, size_of)
@@ -243,7 +243,8 @@ def test_series_without_a_scale_have_one():
         there = [0, 0, 0.1, -3e8] if scaling == "standard" else np.zeros(4)
         assert_close(found.location[:, 0], np.array(there), 8 * float(jnp.finfo("float32").eps))
     model = forecaster(jaxrnn.elman(H), K, scaling="standard")
-    loss, grads = jax.jit(jax.value_and_grad(model.loss, argnums=(0, 1)))(model.init(jax.random.key(0)), ys)
+    run = jax.jit(jax.value_and_grad(model.loss, argnums=(0, 2), has_aux=True))
+    (loss, _), grads = run(model.init(jax.random.key(0)), None, ys)
     assert jnp.isfinite(loss) and all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
 
 
@@ -251,7 +252,7 @@ def test_series_without_a_scale_have_one():
 def test_steps_say_the_same_as_apply(case, key):
     model, params, ys, options = made(case, key)
     options = {name: options[name] for name in options if name in ("past", "future")}
-    whole = model.apply(params, ys, **options)
+    end, whole = model.apply(params, None, ys, **options)
     size, location = np.nanstd(ys, axis=0), np.nanmean(ys, axis=0)
     if model.scaling == "mean":
         size, location = location, 0 * location
@@ -263,6 +264,32 @@ def test_steps_say_the_same_as_apply(case, key):
         scale = Scale(location, size)
         carry, one = step(params, carry, ys[t], scale, future=following, **more)
         assert_close(one, jax.tree.map(lambda a, t=t: a[t], whole), tolerance(float, T))
+    assert_close(carry, end, tolerance(float, T))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_carry_continues_the_series(case, key):
+    """It says what loops say that begin with the carry, and scales by this window alone; so does the loss."""
+    model, params, ys, options = made(case, key)
+    params = jax.tree.map(lambda p: p / 2, params)  # as drawn, deviations of exp(-5): their squares lose digits
+    carry = type(model.initial_carry(params, (B,)))(0.5 * jax.random.normal(key, (B, H), float))
+
+    @jax.jit
+    def ours(params, ys, options):
+        return model.apply(params, carry, ys, **options), model.loss(params, carry, ys, **options)
+
+    (end, said_), (loss, after) = ours(params, ys, options)
+    losses = []
+    for b, length in enumerate(options["lengths"]):
+        start = np.asarray(carry.h[b])
+        raw, location, size, last = said(model, params, ys[:length, b], *row(options, b, length), start)
+        assert_close((end.h[b], after.h[b]), (last, last), TOL)
+        there = jax.tree.map(lambda a, b=b, n=length: a[:n, b], said_)
+        assert_close(there, HEADS[model.head].of(raw, location[None], size[None], model.quantiles), TOL)
+        for t, k, n in np.ndindex(length, model.ahead, N):
+            if t + 1 + k < length and not np.isnan(ys[t + 1 + k, b, n]):
+                losses.append(one_loss(model, raw[t, k, n], location[n], size[n], ys[t + 1 + k, b, n]))
+    assert_close(loss, np.mean(losses), TOL)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -355,7 +382,7 @@ def test_training_finds_the_process(key, rng):
     def train(params):
         def update(state, _):
             params, moments = state
-            change, moments = optimizer.update(jax.grad(model.loss)(params, ys[:-3]), moments)
+            change, moments = optimizer.update(jax.grad(model.loss, has_aux=True)(params, None, ys[:-3])[0], moments)
             return (optax.apply_updates(params, change), moments), None
 
         return jax.lax.scan(update, (params, optimizer.init(params)), length=300)[0][0]
@@ -388,7 +415,8 @@ def test_it_is_a_value_that_can_be_saved():
 def run(method="loss", ys=None, options=None, **model):
     model = forecaster(jaxrnn.gru(H), K, **model)
     ys = np.zeros((T, B, 1)) if ys is None else ys
-    return getattr(model, method)(model.init(jax.random.key(0)), ys, **(options or {}))
+    carry = [None] if method == "loss" else []  # predict and sample begin by themselves
+    return getattr(model, method)(model.init(jax.random.key(0)), *carry, ys, **(options or {}))
 
 
 @pytest.mark.parametrize(

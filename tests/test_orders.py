@@ -252,10 +252,10 @@ def models():
     }
     return draws, {
         "language_model": (language, (), ("tokens", "labels"), lambda p, a, b: language.loss(p, None, a, b)[0]),
-        "classifier": (classes, (D,), ("xs", "label"), classes.loss),
+        "classifier": (classes, (D,), ("xs", "label"), lambda p, a, b: classes.loss(p, None, a, b)[0]),
         "tagger": (tags, (D,), ("xs", "labels"), lambda p, a, b: tags.loss(p, None, a, b)[0]),
         "encoder_decoder": (pairs, (), ("tokens", "labels"), pairs.loss),
-        "forecaster": (series, (), ("series",), series.loss),
+        "forecaster": (series, (), ("series",), lambda p, a: series.loss(p, None, a)[0]),
     }
 
 

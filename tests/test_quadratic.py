@@ -69,9 +69,7 @@ def test_no_loop_is_long_that_generates():
     step = lambda params, carry, token: (carry + token, jax.nn.one_hot((carry + 3 * token + 1) % 7, 7))  # noqa: E731
 
     def written(prime):
-        return jaxrnn.decode.generate(
-            step, None, jnp.int32(2), prime, T, key=jax.random.key(0), choose=jaxrnn.decode.greedy()
-        )
+        return jaxrnn.decode.generate(step, None, jnp.int32(2), prime, T, choose=jaxrnn.decode.greedy())
 
     prime = jnp.array([4], "int32")
     assert max(turns(jax.make_jaxpr(written)(prime).jaxpr)) <= 1.5 * pieces.TURNS

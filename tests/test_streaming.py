@@ -142,11 +142,19 @@ def test_a_stream_moves_to_another_server(key, rng):
 V = 6
 
 
+SYMBOLIC = {
+    "language_model": jaxrnn.models.language_model(jaxrnn.gru(H), V, 4),
+    # Its `apply` says one thing of all steps, and its `step` one of each.
+    "classifier": jaxrnn.models.classifier(jaxrnn.gru(H), V, vocabulary_size=V, embedding_size=4),
+}
+
+
 @pytest.mark.parametrize("steps", [None, 4], ids=["one step", "four steps"])
 @pytest.mark.parametrize("streams", [None, 2])
-def test_language_model(streams, steps, key, rng):
+@pytest.mark.parametrize("name", SYMBOLIC)
+def test_models(name, streams, steps, key, rng):
     """Symbols in, logits out, as by NumPy; it does not say what it reads, so an example does."""
-    model = jaxrnn.models.language_model(jaxrnn.gru(H), V, 4)
+    model = SYMBOLIC[name]
     params = jax.tree.map(lambda a: a.astype(float) + 0.3 * rng.standard_normal(a.shape), model.init(key))
     stream = streaming(model, params, jnp.int32(0), streams=streams, steps=steps)
     symbols = rng.integers(0, V, (8, *stream.x.shape[1 if steps else 0 :])).astype("int32")

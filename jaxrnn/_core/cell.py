@@ -127,6 +127,9 @@ class Cell(Record):
         return jax.eval_shape(one, params, x)
 
 
+Engine = Callable[[Cell, Params, Carry, Inputs], tuple[Carry, Any]]  # a way to run a cell over time
+
+
 def step_with(run: Callable, cell: Cell, params: Params, carry: Carry, x: Inputs, key: Any) -> tuple[Carry, Any]:
     """One step of a cell, whose members, if it is a composition, are run by `run`."""
     if cell.drive is not None:

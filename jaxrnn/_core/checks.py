@@ -193,8 +193,9 @@ def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
         )
 
 
-def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: Any, reset: Any, engine: Any) -> Any:
-    """Refuse an unroll whose arguments do not fit one another; return T and the batch axes."""
+def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, *rows: Any) -> tuple[int, tuple[int, ...]]:
+    """Refuse an unroll whose arguments, all of them in its order, do not fit one another; return T and batch axes."""
+    lengths, mask, reset, reverse, engine, key_ = rows
     if not hasattr(cell, "start"):
         came = getattr(cell, "__name__", None) or describe(cell)
         raise TypeError(
@@ -206,6 +207,10 @@ def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, lengths: Any, mask: An
             f"engine: expected a function (cell, params, carry, xs) -> (carry, ys), such as jaxrnn.engines.scan, "
             f"got {engine!r}"
         )
+    if not isinstance(reverse, bool):
+        raise TypeError(f"reverse: expected True or False, known when traced, got {reverse!r}")
+    if key_ is not None:
+        key(key_)
     params(cell, params_)
     leading = inputs(cell, params_, xs, "xs", "[T, ..., D]")
     if not leading:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Stage
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params, Stage, step_with
 from jaxrnn._core.taps import tapped
 
 
@@ -35,6 +35,18 @@ def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[...
         return cell.sequence(member, params, carry, xs, key)
 
     return lambda run, *args: visit(run, False, cell, *args)
+
+
+def looks_ahead(cell: Cell, params: Params, x: Inputs) -> bool:
+    """Whether a part of it runs backwards, so that it needs the whole sequence; x: one input, or its shape."""
+    directions = []
+
+    def run(cell, params, carry, x, key, backwards=False):
+        directions.append(backwards)
+        return step_with(run, cell, params, carry, x, key)
+
+    jax.eval_shape(lambda params, x: step_with(run, cell, params, cell.start(params), x, None), params, x)
+    return any(directions)
 
 
 def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:

@@ -31,8 +31,8 @@ MESSAGE = (
 
 
 def is_traced(value: Any) -> bool:
-    """Whether a value is not at hand: it stands for an argument while a program is traced."""
-    return isinstance(value, jax.core.Tracer)
+    """Whether a value is not at hand: it stands for an argument while a program is traced, or is a mere shape."""
+    return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
 
 
 def custom_vjp(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:

@@ -24,6 +24,17 @@ def clipped(lengths: Any, low: int, high: int) -> jax.Array:
     return jnp.clip(lengths, low, high).astype(jnp.int32)
 
 
+def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
+    """(valid, reset), each [T, ...] bool or None, of the arguments of `unroll`.
+
+    A step is valid where both lengths and mask allow it; a reset past the end of its row does nothing.
+    """
+    if lengths is None:
+        return mask, reset
+    there = inside(lengths, time)
+    return there if mask is None else there & mask, None if reset is None else reset & there
+
+
 def select(condition: jax.Array, yes: Any, no: Any) -> Any:
     """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast, in one type.
 

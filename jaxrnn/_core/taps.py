@@ -31,6 +31,11 @@ def tap(name: str, value: Any) -> Any:
     return value
 
 
+def active() -> bool:
+    """Whether anyone has tapped anything."""
+    return bool(_active.get())
+
+
 @contextlib.contextmanager
 def tapped(functions: dict[str, Callable[[Any], Any]], *, alone: bool = False) -> Iterator[None]:
     """Within, each value of these names is replaced by the function of it; alone: nobody outside sees any."""

@@ -15,7 +15,10 @@ from jaxrnn._core.record import Record, factory
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Chooser(Record):
-    """`choose(key, logits [..., V]) -> token [...] int32` as a value, so that equal ones compile once."""
+    """`choose(key, logits [..., V]) -> token [...] int32` as a value, so that equal ones compile once.
+
+    The key is None where there is none; what draws refuses it.
+    """
 
     choose: Callable[[Any, jax.Array], jax.Array]
 
@@ -36,7 +39,8 @@ def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float
     top_k: only from the k likeliest (Fan, Lewis and Dauphin 2018, arXiv 1805.04833); equals of the k-th stay in.
     top_p: only from the fewest symbols whose probabilities, at this temperature and after top_k, add up to at least
         p (Holtzman et al. 2020, arXiv 1904.09751).
-    Temperature 0 is `greedy()`. Raises ValueError for numbers out of range.
+    Temperature 0 is `greedy()`. Raises ValueError for numbers out of range, and TypeError, when it is to draw, without
+    a key.
     """
     if not temperature >= 0:
         raise ValueError(f"temperature: expected a number of at least 0, got {temperature!r}")
@@ -48,6 +52,11 @@ def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float
         return greedy()
 
     def choose(key, logits):
+        if key is None:
+            raise TypeError(
+                "key: expected one jax.random.key(seed) for a chooser that draws, got None; "
+                "pass key=jax.random.key(seed), or choose=decode.greedy()"
+            )
         logits = logits / temperature
         if top_k is not None and top_k < logits.shape[-1]:
             kth = lax.top_k(logits, top_k)[0][..., -1:]

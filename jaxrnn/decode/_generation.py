@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn._core.loops import loop
 from jaxrnn.decode import _limits as limits
@@ -24,7 +25,7 @@ def generate(
     prime: Any,
     length: int,
     *,
-    key: jax.Array,
+    key: jax.Array | None = None,
     choose: Chooser = sampling(),
     end: int | Sequence[int] | None = None,
     pad: int = -1,
@@ -37,6 +38,7 @@ def generate(
     `choose(key, logits)`. The carry has read everything but the last token, so `generate(step, params, carry,
     tokens[-1:], more, ...)` goes on. Compiles once for each (step, P, length, choose, ...); pass the same `model.step`.
 
+    key: what `choose` draws from, another for each symbol; one that draws nothing, as `greedy()`, needs none.
     end: the number of a symbol, or several. A row that has written one is at its end: it holds its carry, which has
         read all but that symbol, and writes `pad`. (Only leaves that lead with the batch axes are held; a count of
         steps, say, goes on.) What stands in the prime ends nothing.
@@ -48,10 +50,10 @@ def generate(
 
     Text from a vector v is text from a carry made of it, `generate(step, params, start(params, v), ...)`, or from a
     step that reads it each time, with a carry (v, the rest): a step may hand on a part of its carry as it came.
-    Raises ValueError for an empty prime, TypeError for one that is not of integers, ValueError, when traced, for other
-    arguments that do not fit.
+    Raises ValueError for an empty prime, TypeError for one that is not of integers, and, when traced, TypeError for a
+    `choose` that draws without a key and ValueError for other arguments that do not fit.
     """
-    prime = limits.prime(prime)
+    prime = _begin(prime, key)
     ended = jnp.zeros(prime.shape[1:], bool)
     options = choose, limits.ends(end), pad, *limits.split(allowed)
     carry, _, tokens, found = _generate(step, params, carry, ended, prime, length, key, 0, *options, scores)
@@ -70,7 +72,7 @@ def _generate(step, params, carry, ended, prime, length, key, first, choose, end
         after, logits = step(params, carry, token)
         written = first + jnp.maximum(t - (read - 1), 0)
         open_ = limits.forbid(rule, mask, logits, after, token, written)
-        token = choose(jax.random.fold_in(key, t), open_)
+        token = choose(None if key is None else jax.random.fold_in(key, t), open_)
         score: Any = None
         if scores:
             score = jnp.take_along_axis(limits.log_probabilities(logits), token[..., None], -1)[..., 0]
@@ -87,6 +89,12 @@ def _generate(step, params, carry, ended, prime, length, key, first, choose, end
     return carry, ended, tokens[read - 1 :], found[read - 1 :] if scores else None
 
 
+def _begin(prime, key):
+    if key is not None:
+        checks.key(key)
+    return limits.prime(prime)
+
+
 def _hold(ended, before, after):
     """A leaf of the carry, as it was in the rows that have ended."""
     if not limits.has_rows(jnp.shape(after), ended.shape):
@@ -101,7 +109,7 @@ def stream(
     prime: jax.Array,
     length: int,
     *,
-    key: jax.Array,
+    key: jax.Array | None = None,
     choose: Chooser = sampling(),
     block: int = 16,
     end: int | Sequence[int] | None = None,
@@ -112,10 +120,10 @@ def stream(
 
     Stops after a block in which all rows have come to their end. Options as in `generate`.
     """
-    prime, rule = limits.prime(prime), limits.split(allowed)
+    prime, rule = _begin(prime, key), limits.split(allowed)
     ended = jnp.zeros(prime.shape[1:], bool)
     for first in range(0, length, block):
-        key, here = jax.random.split(key)
+        key, here = (None, None) if key is None else jax.random.split(key)
         options = choose, limits.ends(end), pad, *rule, False
         carry, ended, tokens, _ = _generate(step, params, carry, ended, prime, block, here, first, *options)
         prime = tokens[-1:]

@@ -6,10 +6,11 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params, advance
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, advance
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
 from jaxrnn.diagnostics import _figure as figure
@@ -17,12 +18,25 @@ from jaxrnn.diagnostics._inside import by_name, labelled, watched
 from jaxrnn.run import unroll
 
 
-def gate_trace(cell: Cell, params: Params, carry: Carry | None, xs: Inputs, **options: Any) -> dict[str, Any]:
+def gate_trace(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    reverse: bool = False,
+    engine: Engine | None = None,
+    key: jax.Array | None = None,
+) -> dict[str, Any]:
     """The value of every gate at every step, by its letter: of an LSTM {"i": [T, ..., H], "f": ..., ...}.
 
     The letters are those of `cell.gates`, their values those of the formulas in the cell's docstring: of a GRU r, z, n.
     A letter that a step has several times, as in a recurrent highway network, gives "t_0", "t_1", ... A composition
-    gives {"layer_0": {...}, ...}, by the names of its carry. options: those of `unroll`; where a row has no step, 0.
+    gives {"layer_0": {...}, ...}, by the names of its carry. All arguments are those of `unroll`; where a row has no
+    step, 0.
 
     It is another run, by a plain loop; a run that is not looked at pays nothing. A cell of one's own marks its gates by
     `jaxrnn.taps.tap("f", value)`. Raises ValueError where no gate is marked.
@@ -35,9 +49,10 @@ def gate_trace(cell: Cell, params: Params, carry: Carry | None, xs: Inputs, **op
         found.update({name: {k: seen[k] for k in ordered}} if seen else {})
         return its, ys
 
-    _, batch = checks.unroll(cell, params, carry, xs, None, None, None, None)
+    rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
+    _, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry
-    unroll(watched(cell, act), params, carry, xs, **options)
+    unroll(watched(cell, act), params, carry, xs, **rows)
     if not found:
         raise ValueError(f"gate_trace: {cell!r} marks no gate; write jaxrnn.taps.tap('f', value) in its update")
     return by_name(found)

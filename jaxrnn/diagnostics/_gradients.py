@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
 from jaxrnn._core.record import factory
 from jaxrnn.diagnostics import _figure as figure
@@ -24,20 +24,27 @@ def gradient_norms(
     carry: Carry | None,
     xs: Inputs,
     loss: Callable[[Carry, Any], jax.Array],
-    **options: Any,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+    reverse: bool = False,
+    engine: Engine | None = None,
+    key: jax.Array | None = None,
 ) -> dict[str, Any]:
     """The norm of d loss / d carry_t for every t: {"h": [T, ...], ..., "carry": [T, ...]}, of one row at one step each.
 
     loss(carry, ys) -> a number, of what `unroll` gives. The derivative is the total one: by y_t and by all later steps.
     There is a norm for each field of the carry and one for all of it, "carry". A composition gives {"layer_0": {...},
-    ...}, by the names of its carry. A loss that is a mean over B rows gives each row's norm over B. options: those of
-    `unroll`; at a step that a row does not have the norm is 0.
+    ...}, by the names of its carry. A loss that is a mean over B rows gives each row's norm over B. The other arguments
+    are those of `unroll`; at a step that a row does not have the norm is 0.
 
     All steps in one backward pass: a perturbation of 0 is added to each carry_t, and the loss differentiated for those.
     Of a cell that is a plain step, y_t is made beside carry_t, not of it: a part of y counts if it is, as an array,
     a field of the carry that the step returns.
     """
-    time, batch = _rows(cell, params, carry, xs, options)
+    rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
+    time, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry
 
     def run(perturbations, params, carry, xs):
@@ -45,7 +52,7 @@ def gradient_norms(
             e = perturbations.setdefault(name, jax.tree.map(lambda a: jnp.zeros((time, *a.shape), _real(a)), its))
             return run(perturbed(member), params, its, (xs, e), key)
 
-        return loss(*unroll(watched(cell, act), params, carry, xs, **options))
+        return loss(*unroll(watched(cell, act), params, carry, xs, **rows))
 
     def zeros(*args):
         found: dict[str, Any] = {}
@@ -96,11 +103,6 @@ def _lines(norms):
     members = {name: inner["carry"] if isinstance(inner, dict) else inner for name, inner in norms.items()}
     one_field = len(members) == 2 and "carry" in members
     return {name: a for name, a in members.items() if not (one_field and name == "carry")}
-
-
-def _rows(cell, params, carry, xs, options):
-    given = (options.get(name) for name in ("lengths", "mask", "reset", "engine"))
-    return checks.unroll(cell, params, carry, xs, *given)
 
 
 def _real(a):

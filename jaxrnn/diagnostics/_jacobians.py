@@ -11,8 +11,10 @@ import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.rows import select, told
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import flat, flat_step, rows
+from jaxrnn.wrappers import with_mask, with_reset
 
 
 class Spectrum(NamedTuple):
@@ -23,15 +25,31 @@ class Spectrum(NamedTuple):
     eigenvalues: Any  # [..., N] complex, from the largest modulus
 
 
-def jacobians(cell: Cell, params: Params, carry: Carry | None, xs: Inputs) -> jax.Array:
+def jacobians(
+    cell: Cell,
+    params: Params,
+    carry: Carry | None,
+    xs: Inputs,
+    *,
+    lengths: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    reset: jax.Array | None = None,
+) -> jax.Array:
     """d carry_t / d carry_{t-1} for every t, along the trajectory from `carry`: xs [T, ..., D] -> [T, ..., N, N].
 
     The carry is taken as one vector of N numbers, field after field (an LSTM's h, then its c; a stack's layers by their
     names): entry [i, j] is the derivative of the new i-th for the old j-th. The first is for the carry given, or the
-    initial one. T·N² numbers a row. For what can step: TypeError for a bidirectional cell.
+    initial one. lengths, mask, reset: as for `unroll`. Where a row has no step its carry is held, and the derivative is
+    1; where it restarts, 0. T·N² numbers a row. For what can step: TypeError for a bidirectional cell.
     """
-    _, batch = checks.unroll(cell, params, carry, xs, None, None, None, None)
-    return _jacobians(cell, params, cell.initial_carry(params, batch) if carry is None else carry, xs, batch)
+    time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, None, None)
+    carry = cell.initial_carry(params, batch) if carry is None else carry
+    valid, reset = told(time, lengths, mask, reset)
+    if valid is not None:
+        cell, xs = with_mask(cell), (select(valid, xs, jax.tree.map(jnp.zeros_like, xs)), valid)
+    if reset is not None:
+        cell, xs = with_reset(cell), (xs, reset)
+    return _jacobians(cell, params, carry, xs, batch)
 
 
 @functools.partial(jax.jit, static_argnames=("cell", "batch"))

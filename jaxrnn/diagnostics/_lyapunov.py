@@ -34,11 +34,12 @@ def lyapunov_exponents(
     N is the size of the carry as a vector, as in `jacobians`. The largest says whether trajectories part (above 0:
     chaos) or meet (below: the past is forgotten at this rate, and gradients vanish). A direction that the step maps to
     0 gives -inf. xs of zeros: the autonomous map. warm_up: steps, below T, that are run but not counted, until the
-    trajectory is on the attractor and Q has turned into it. One QR decomposition of [N, N] a step and row.
+    trajectory is on the attractor and Q has turned into it. Every row has all T steps: it is a mean over them. One QR
+    decomposition of [N, N] a step and row.
     Raises ValueError or TypeError for arguments that do not fit.
     Benettin et al. 1980, Meccanica 15; of recurrent networks Vogt et al. 2022, arXiv 2006.14123.
     """
-    time, batch = checks.unroll(cell, params, carry, xs, None, None, None, None)
+    time, batch = checks.unroll(cell, params, carry, xs, None, None, None, False, None, None)
     if not 0 <= warm_up < time:
         raise ValueError(f"warm_up: expected 0 or more and fewer than T={time}, got {warm_up!r}")
     carry = cell.initial_carry(params, batch) if carry is None else carry

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import labelled
 from jaxrnn.run import unroll
@@ -29,7 +30,8 @@ def memory_curve(
     delays: int = 100,
     warm_up: int = 100,
     ridge: float = 1e-9,
-    **options: Any,
+    engine: Engine | None = None,
+    key: jax.Array | None = None,
 ) -> MemoryCurve:
     """How well x_{t-k} can be read off y_t by a linear map, for k = 0, 1, ..., delays: xs [T, ..., D].
 
@@ -39,16 +41,17 @@ def memory_curve(
     its D channels. The readout, with a bias, is fitted by ridge regression in float64 on the first half of the steps
     after `warm_up`, and judged on the other, over all rows. T is to be many times H; by chance a score is about 2 / T.
     ridge: relative to the mean variance of the y. The capacity is at most H (Jaeger leaves k = 0 out of it).
-    options: those of `unroll`.
+    engine, key: as for `unroll`; every row has all T steps, for what a row lacks cannot be judged.
     Raises ValueError for too few steps. Jaeger 2001, "Short term memory in echo state networks", GMD report 152;
     the bound: Dambre et al. 2012, "Information processing capacity of dynamical systems".
     """
+    checks.unroll(cell, params, carry, xs, None, None, None, False, engine, key)
     checks.positive(delays, "delays")
     x = np.asarray(xs, np.float64)
     first = max(delays, warm_up)
     if len(x) - first < 4:
         raise ValueError(f"xs: expected T of at least max(delays, warm_up) + 4 = {first + 4} steps, got {len(x)}")
-    _, ys = unroll(cell, params, carry, xs, **options)
+    _, ys = unroll(cell, params, carry, xs, engine=engine, key=key)
     y = np.asarray(ys, np.float64)
     y, x = (a.reshape(len(a), -1, a.shape[-1]) for a in (y, x))
     past = np.stack([x[first - k : len(x) - k] for k in range(delays + 1)], -1)  # [steps, rows, D, delays + 1]

@@ -2,6 +2,7 @@
 
 from jaxrnn.engines._checkpointed import checkpointed
 from jaxrnn.engines._deferred.engine import deferred
+from jaxrnn.engines._deferred.handover import handover
 from jaxrnn.engines._scan import scan
 
-__all__ = ["checkpointed", "deferred", "scan"]
+__all__ = ["checkpointed", "deferred", "handover", "scan"]

@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.loops import in_pieces, length, steps
 from jaxrnn.engines._deferred.engine import deferred
+from jaxrnn.engines._deferred.handover import handover
 from jaxrnn.engines._scan import scan
 
 
@@ -42,11 +43,13 @@ def checkpointed(
         if value is not None:
             checks.positive(value, argument)
     time = steps(xs)
-    if time == 0:
+    x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
+    if time == 0 or (cell.has_parts and handover(cell, params, carry, x)):
         return scan(cell, params, carry, xs)
     if segment is None:
         segment = _segment(cell, params, carry, xs, memory)
-    return _checkpointed(cell, params, carry, xs, min(segment, time))
+    run = _checkpointed.__wrapped__ if taps.active() else _checkpointed  # as in `deferred`
+    return run(cell, params, carry, xs, min(segment, time))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))

@@ -3,14 +3,18 @@
 from jaxrnn.models._classifier import Classifier, classifier
 from jaxrnn.models._encoder_decoder import EncoderDecoder, encoder_decoder
 from jaxrnn.models._forecaster.forecaster import Forecaster, forecaster
+from jaxrnn.models._forecaster.heads import Distribution
+from jaxrnn.models._forecaster.series import Prediction
 from jaxrnn.models._language_model import LanguageModel, language_model
 from jaxrnn.models._tagger import Tagger, tagger
 
 __all__ = [
     "Classifier",
+    "Distribution",
     "EncoderDecoder",
     "Forecaster",
     "LanguageModel",
+    "Prediction",
     "Tagger",
     "classifier",
     "encoder_decoder",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.composition import looks_ahead
 from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
 from jaxrnn.models._parts import labels as labelled
@@ -25,7 +26,7 @@ class Classifier(Record):
 
     cell: Cell
     classes: int
-    pooling: str
+    pooling: str | None
     vocabulary_size: int | None
     embedding_size: int | None
     embedding_dropout: float
@@ -37,42 +38,52 @@ class Classifier(Record):
         """
         params, y = symbols.start(self, key, input_size)
         k1, k2 = jax.random.split(jax.random.fold_in(key, 1))
-        params["pooling"] = pool.init(self.pooling, k1, y.shape[-1], y.dtype)
-        F = pool.pooled_size(self.pooling, y.shape[-1])
+        pooling = self.pooling
+        if pooling is None:
+            x = jax.ShapeDtypeStruct((self.embedding_size or self.vocabulary_size or input_size,), y.dtype)
+            pooling = "ends" if looks_ahead(self.cell, params["cell"], x) else "last"
+        params["pooling"] = pool.init(pooling, k1, y.shape[-1], y.dtype)
+        F = pool.pooled_size(pooling, y.shape[-1])
         params["readout"] = initializers.lecun_normal()(k2, (F, self.classes), y.dtype)
         params["bias"] = jnp.zeros(self.classes, y.dtype)
         return params
 
-    def encode(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
-        """xs [T, ..., D], or [T, ...] int -> one vector [..., F] for each sequence."""
-        return pool.pooled(self.pooling, params["pooling"], *self._outputs(params, xs, options))
+    def encode(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
+        """xs [T, ..., D], or [T, ...] int -> (carry, a vector [..., F] for each sequence), as `readout` wants."""
+        carry, ys, valid = self._outputs(params, carry, xs, options)
+        # Where the option leaves it open the params say what `init` took: their readout is of one y, or of two.
+        pooling = self.pooling or ("last" if len(params["readout"]) == ys.shape[-1] else "ends")
+        return carry, pool.pooled(pooling, params["pooling"], ys, valid)
 
-    def attention_weights(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
+    def attention_weights(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> jax.Array:
         """How much each step counts, [T, ...], for a picture. Raises TypeError for another pooling than "attention"."""
         if self.pooling != "attention":
             raise TypeError(f"attention_weights: expected pooling='attention', got {self.pooling!r}")
-        weights = pool.attention_weights(params["pooling"], *self._outputs(params, xs, options))
+        _, ys, valid = self._outputs(params, carry, xs, options)
+        weights = pool.attention_weights(params["pooling"], ys, valid)
         return jnp.flip(weights, 0) if options.get("reverse") else weights
 
-    def _outputs(self, params, xs, options):
-        """The cell's ys [T, ..., H] and the valid steps, in the order in which they were read."""
+    def _outputs(self, params, carry, xs, options):
+        """The carry, the cell's ys [T, ..., H] and the valid steps, in the order in which they were read."""
         xs, valid, options = symbols.read(self, params, xs, options)
-        ys = unroll(self.cell, params["cell"], None, xs, **options)[1]
+        carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
         if options.get("reverse"):
             ys, valid = jnp.flip(ys, 0), jnp.flip(jnp.broadcast_to(valid, ys.shape[:-1]), 0)
-        return ys, valid
+        return carry, ys, valid
 
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
         """[..., F] -> logits [..., C]."""
         logits = product(y, params["readout"], y.dtype)
         return logits + row(params["bias"], logits)
 
-    def apply(self, params: Params, xs: jax.Array, **options: Any) -> jax.Array:
-        """xs [T, ..., D], or [T, ...] int -> logits [..., C]. `options` are those of `unroll`: lengths, mask, key, ...
+    def apply(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
+        """xs [T, ..., D], or [T, ...] int -> (carry, logits [..., C]). `options` are those of `unroll`.
 
+        Of a sequence that a carry continues, the steps of this call are pooled: the last one's y has seen all before.
         A sequence without a valid step gets the logits of a vector of 0. With `reverse`, "last" is what is read last.
         """
-        return self.readout(params, self.encode(params, xs, **options))
+        carry, vector = self.encode(params, carry, xs, **options)
+        return carry, self.readout(params, vector)
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
         """The carry that every sequence begins with."""
@@ -81,9 +92,9 @@ class Classifier(Record):
     def step(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
         """One step x [..., D], or [...] int -> (carry, logits [..., C] of what has come so far).
 
-        Raises TypeError for another pooling than "last".
+        Raises TypeError for another pooling than "last", and for a cell that needs the whole sequence.
         """
-        if self.pooling != "last":
+        if self.pooling not in (None, "last"):
             raise TypeError(f"step: expected pooling='last', which looks at one step, got {self.pooling!r}; use apply")
         if self.vocabulary_size is not None:
             x = symbols.embedded(params, x, self.vocabulary_size)
@@ -91,15 +102,24 @@ class Classifier(Record):
         return carry, self.readout(params, y)
 
     def loss(
-        self, params: Params, xs: jax.Array, labels: jax.Array, *, weights: jax.Array | None = None, **options: Any
-    ) -> jax.Array:
-        """Mean cross entropy in nats: labels [...] int, weights [...]: how much each sequence counts (None: 1).
+        self,
+        params: Params,
+        carry: Carry | None,
+        xs: jax.Array,
+        labels: jax.Array,
+        *,
+        weights: jax.Array | None = None,
+        **options: Any,
+    ) -> tuple[jax.Array, Carry]:
+        """Mean cross entropy in nats, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
 
-        What has weight 0 may have any label. All weights 0: 0.
+        labels [...] int, weights [...]: how much each sequence counts (None: 1). What has weight 0 may have any label.
+        All weights 0: 0.
         """
         shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
         count = labelled.counted(labels, self.classes, shape, "[...]", weights)
-        return labelled.mean_cross_entropy(self.apply(params, xs, **options), labels, weights, count)
+        carry, logits = self.apply(params, carry, xs, **options)
+        return labelled.mean_cross_entropy(logits, labels, weights, count), carry
 
 
 @factory
@@ -107,7 +127,7 @@ def classifier(
     cell: Cell,
     classes: int,
     *,
-    pooling: str = "last",
+    pooling: str | None = None,
     vocabulary_size: int | None = None,
     embedding_size: int | None = None,
     embedding_dropout: float = 0.0,
@@ -115,14 +135,15 @@ def classifier(
     """A classifier of whole sequences: p(class | xs) = softmax(pooled(ys) readout + bias), ys from `cell` over xs.
 
     cell: any cell, or a composition. classes: C, numbered from 0.
-    pooling: what stands for the sequence: "last" valid y, "ends" (the last and the first, for a bidirectional), "mean",
-        "max", or "attention" over valid ones: see `models.pooling`.
+    pooling: what stands for the sequence: "last" valid y, "ends" (the last and the first, where a bidirectional's two
+        directions have read all of it), "mean", "max", or "attention" over valid ones. None: "ends" for a cell that
+        also runs backwards, else "last".
     vocabulary_size: sequences are of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
         None: sequences are of features [T, ..., D]. embedding_dropout: of whole symbols, where there is a key.
     Raises TypeError or ValueError for options that do not fit.
     """
     checks.positive(classes, "classes")
-    if pooling not in pool.POOLINGS:
-        raise ValueError(f"pooling: expected one of {', '.join(pool.POOLINGS)}, got {pooling!r}")
+    if pooling not in (None, *pool.POOLINGS):
+        raise ValueError(f"pooling: expected one of {', '.join(pool.POOLINGS)}, or None, got {pooling!r}")
     symbols.sizes(vocabulary_size, embedding_size, embedding_dropout)
     return Classifier(cell, classes, pooling, vocabulary_size, embedding_size, embedding_dropout)

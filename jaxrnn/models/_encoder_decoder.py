@@ -237,8 +237,8 @@ class EncoderDecoder(Record):
         Drawn symbols, and the n best rows: `decode.generate` and `decode.beam`, with `step`.
         """
         state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
-        how: Any = {"key": jax.random.key(0), "choose": greedy(), "end": end, "pad": 0 if end is None else end}
-        _, tokens = generate(self.step, params, state, prime, length, **how)
+        pad = 0 if end is None else end
+        _, tokens = generate(self.step, params, state, prime, length, choose=greedy(), end=end, pad=pad)
         ended = jnp.zeros(tokens.shape, bool) if end is None else jnp.cumsum(tokens == end, 0) > 0
         return tokens, (~ended).sum(0)
 
@@ -258,6 +258,8 @@ def encoder_decoder(
     embedding_dropout: float = 0.0,
 ) -> EncoderDecoder:
     """A sequence from a sequence: the encoder's final carry starts the decoder, which gives p(symbol | before, source).
+
+    Its functions take (params, source, targets) and no carry: nothing is carried from call to call.
 
     encoder: any cell, or a composition, a bidirectional too. None: the source is one vector, or one symbol, for each
         row, and starts the decoder by way of the bridge: one to many.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.rows import clipped
 from jaxrnn.run._unroll import unroll
 
@@ -23,23 +23,21 @@ def burn_in(
     lengths: jax.Array | None = None,
     mask: jax.Array | None = None,
     reset: jax.Array | None = None,
-    engine: Any = None,
+    engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
     """`unroll` whose first `steps` of T steps update the carry, but are seen by no gradient: (carry, ys [T, ..., H]).
 
     For a carry stored with old parameters, as in recurrent replay: after `steps` steps it is one that the parameters of
     today would have made. ys are those of `unroll`; leave the first `steps` of them out of the loss (they have no
-    gradient). The other arguments are those of `unroll`. The two parts draw their noise apart, so that masks which are
-    one for a sequence change there.
+    gradient). The other arguments are those of `unroll`; there is no `reverse`, for a carry is stored to be gone on
+    with. The two parts draw their noise apart, so that masks which are one for a sequence change there.
     Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that does not only look back. Kapturowski et
     al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
     """
-    checks.positive(steps, "steps")
-    time = jax.tree.leaves(xs)[0].shape[0]
-    if steps >= time:
+    time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, engine, key)
+    if checks.positive(steps, "steps") >= time:
         raise ValueError(f"steps: expected fewer than T={time}, got {steps}")
-    _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
     # What needs the whole sequence cannot be cut: its step says so.
     jax.eval_shape(cell.step, params, cell.initial_carry(params, batch), jax.tree.map(lambda a: a[0], xs))
     keys = (None, None) if key is None else jax.random.split(key)

@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn import engines
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params, step_with
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, step_with
 from jaxrnn.run._choice import choice
-from jaxrnn.run._unroll import Engine, unroll
+from jaxrnn.run._unroll import unroll
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +68,21 @@ def explain(
     The program and that of its gradient are compiled, for the device at hand, to learn what memory they take.
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
+    _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     layers: list[Layer] = []
     described = repr(cell)
 
-    def chosen(name, cell):
+    def chosen(name, cell, *args):
         run, reason = choice(cell) if engine is None else (engine, "it was asked for")
+        if cell.has_parts and getattr(run, "func", run) in (engines.deferred, engines.checkpointed):
+            instead = engines.handover(cell, *args)
+            run, reason = (run, reason) if instead is None else (engines.scan, f"{_shown(run)} hands it on: {instead}")
         layers.append(Layer(name, _shown(run), reason))
 
     def walk(name, cell, params, carry, x):
         """Visit what `unroll` runs by itself, with one input in place of all."""
         if cell.sequence is None:
-            chosen(name or described, cell)
+            chosen(name or described, cell, params, carry, x)
             return step_with(walk, cell, params, carry, x, None)
         inside = itertools.count()
 
@@ -97,7 +102,6 @@ def explain(
         return result, pull(jax.tree.map(_ones, result))
 
     like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)))
-    batch = checks.inputs(cell, params, xs, "xs", "[T, ..., D]")[1:]
     args, rest = like((params, carry, xs)), like((lengths, mask, reset))
     forward = jax.jit(run).trace(*args, *rest)
     backward = jax.jit(gradient).trace(args, rest)

@@ -141,7 +141,7 @@ def streaming(
         carry = stream.carry(state, slot)               what it remembers, to be added elsewhere
 
     cell: a cell, or a model with `step(params, carry, x)` and `initial_carry(params, batch_shape)`, and, if it has it,
-        `apply(params, carry, xs)` for several steps at once.
+        `apply(params, carry, xs)` for several steps at once, where that gives a y for each.
     x: one input of one stream, an array or its jax.ShapeDtypeStruct; None: as the cell's `input` says.
     streams: B streams in each call; None: one, without an axis.
     steps: k steps in each call, one after another in one compiled loop, xs [k, B, D] -> ys [k, B, H]; None or 1: one
@@ -189,7 +189,10 @@ def streaming(
             if products == 1 and max(a.size for a in jax.tree.leaves(carry)) <= SMALL:
                 return scan(cell, params, carry, x)
             return unroll(cell, params, carry, x)
-        if hasattr(cell, "apply"):
+        y = _after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
+        shapes = functools.partial(jax.tree.map, jnp.shape)
+        # The one y that a classifier's `apply` gives for all steps would not do.
+        if hasattr(cell, "apply") and shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y):
             return cell.apply(params, carry, x)
         return loop(functools.partial(cell.step, params), carry, x)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,12 +9,10 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.rows import inside, select
+from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
+from jaxrnn._core.rows import inside, select, told
 from jaxrnn.run._choice import choice
 from jaxrnn.wrappers import with_mask, with_reset
-
-Engine = Callable[[Cell, Params, Carry, Inputs], tuple[Carry, Any]]
 
 
 def unroll(
@@ -50,19 +47,11 @@ def unroll(
     Under jit, where lengths cannot be looked at, values above T count as T and below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
-    if not isinstance(reverse, bool):
-        raise TypeError(f"reverse: expected True or False, known when traced, got {reverse!r}")
-    time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, engine)
-    if key is not None:
-        checks.key(key)
+    time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     if carry is None:
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 
-    valid = mask
-    there = None if lengths is None else inside(lengths, time)
-    if there is not None:
-        valid = there if mask is None else there & mask
-        reset = None if reset is None else reset & there
+    valid, reset = told(time, lengths, mask, reset)
     if valid is not None:
         # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
         xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
@@ -77,7 +66,7 @@ def unroll(
         if valid is not None:
             cell, xs = with_mask(cell), (xs, valid)
         if reset is not None:  # outside the mask: a row restarts also at a step it skips
-            restart = _seen_from_behind(reset, reverse, there) if turned else reset
+            restart = _seen_from_behind(reset, reverse, lengths) if turned else reset
             cell, xs = with_reset(cell), (xs, restart)
         over_time, flip = choice(cell)[0] if engine is None else engine, reverse != turned
         carry, ys = over_time(cell, params, carry, _flip(xs) if flip else xs)
@@ -91,11 +80,12 @@ def unroll(
     return carry, ys if cell.sequence is None else blank(ys)
 
 
-def _seen_from_behind(reset, reverse, there):
+def _seen_from_behind(reset, reverse, lengths):
     """The resets for a member that runs against the others: it restarts where it leaves a segment they restart in."""
     first = jnp.zeros_like(reset[:1])
     moved = jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
-    return moved if there is None else moved & there  # what was at a row's last step is now past its end
+    # What was at a row's last step is now past its end.
+    return moved if lengths is None else moved & inside(lengths, len(moved))
 
 
 def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:

@@ -21,12 +21,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.jax_internals import MESSAGE, custom_vjp, reverse_only
 from jaxrnn._core.loops import in_pieces, length, loop, steps
 from jaxrnn._core.numerics import wide
-from jaxrnn.engines._deferred.plan import Plan, cotangent, plan, pull, real
+from jaxrnn.engines._deferred.handover import planned
+from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
 from jaxrnn.engines._scan import scan
 
@@ -45,17 +46,20 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     the carry's cotangent alone; the gradients of kernels, biases and inputs are one product each for a chunk, after
     its loop. Appleyard, Kocisky and Blunsom (2016, arXiv 1604.01946) describe both products for an LSTM.
 
-    For cells in three parts; what `update` reads of the params (peepholes) is summed in the loop. Memory for a
-    gradient is O(T). Differentiates in reverse, any number of times; in forward mode only around a gradient
-    (`jax.jvp` of `jax.grad`), else use engines.scan.
+    A cell with effects (prints, callbacks, collectives), or whose step cannot be reversed, is run by engines.scan, and
+    `explain` says why. For cells in three parts; what `update` reads of the params (peepholes) is summed in the loop.
+    Memory for a gradient is O(T). Differentiates in reverse, any number of times; in forward mode only around a
+    gradient (`jax.jvp` of `jax.grad`), else use engines.scan.
     Raises ValueError for a cell without the parts or a chunk below 1, TypeError in forward mode.
     """
     if not cell.has_parts:
         raise ValueError(f"engines.deferred: expected a cell in three parts, got {cell!r}; use engines.scan")
     if chunk is not None:
         checks.positive(chunk, "chunk")
+    # A program with taps in it is nobody else's: it is not kept.
+    run = _deferred.__wrapped__ if taps.active() else _deferred
     try:
-        return _deferred(cell, params, carry, xs, chunk)
+        return run(cell, params, carry, xs, chunk)
     except TypeError as error:  # jacfwd stops at the custom VJP, before the mark
         if "forward-mode" in str(error):
             raise TypeError(MESSAGE) from None
@@ -65,17 +69,15 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _deferred(cell, params, carry, xs, chunk):
     """The custom rule around the loop, planned for these shapes, and the outputs after it."""
-    # For its errors alone: a cell that does not fit its arguments is refused by the names that the user knows.
-    jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs))
-    time = steps(xs)
-    if time == 0:
+    time, x = steps(xs), jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
+    p = planned(cell, params, carry, x)
+    if time == 0 or isinstance(p, str):
         return scan(cell, params, carry, xs)
-    u = jax.eval_shape(cell.drive, params, jax.tree.map(lambda a: a[0], xs))
+    u = jax.eval_shape(cell.drive, params, x)
     if chunk is None:
         rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(time, max(ROWS // rows, BYTES // size))
-    p = plan(cell, params, carry, u)
     over_time = custom_vjp(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
@@ -152,7 +154,10 @@ def _backward(cell, p: Plan, chunk, kept, cotangents):
             """The array [steps, ...] of a variable; zeros for a shape, where only the shape matters."""
             if isinstance(a, jax.ShapeDtypeStruct):
                 return jnp.zeros((steps(xs), *a.shape), a.dtype)
-            return stacked[a] if a in stacked else jnp.broadcast_to(known[a], (steps(xs), *known[a].shape))
+            if isinstance(a, int) and a in stacked:
+                return stacked[a]
+            a = jnp.asarray(read(known, a))  # the same at every step
+            return jnp.broadcast_to(a, (steps(xs), *a.shape))
 
         d_u, states, d_vs = jax.tree.map(of_all_steps, (p.d_u, p.states, p.d_v))
         more, d_xs = with_fast_products(lambda params, xs, d: pull(cell.drive, params, xs)[1](d))(params, xs, d_u)

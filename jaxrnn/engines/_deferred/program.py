@@ -6,6 +6,7 @@ sets, dicts and pytrees of variables are plain Python.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Equation(NamedTuple):
     params: dict[str, Any]
     inputs: tuple[Any, ...]
     outputs: tuple[int, ...]
+    scope: str = ""  # of `jax.named_scope`, for profiles
 
 
 class Program(NamedTuple):
@@ -41,8 +43,8 @@ def trace(f: Callable, *args: Any) -> Program:
     """The program of f for arguments of these shapes. Calls within it are written out.
 
     Loops, branches, `jax.checkpoint` and custom rules that are not differentiated stay one equation each. What a jaxpr
-    has beside its equations is lost: effects (an equation without outputs is there, but nothing leads to it), named
-    scopes, lines of source.
+    has beside its equations is lost: effects (an equation without outputs is there, but nothing leads to it; see
+    `handover`) and lines of source.
     """
     closed, result = jax.make_jaxpr(f, return_shape=True)(*args)
     equations, shapes, constants = [], {}, {}
@@ -66,7 +68,8 @@ def trace(f: Callable, *args: Any) -> Program:
                 names.update(zip(e.outvars, walk(inner.jaxpr, inside, inner.consts), strict=True))
             else:
                 outputs = tuple(new(var.aval) for var in e.outvars)
-                equations.append(Equation(e.primitive, e.params, named(e.invars), outputs))
+                scope = str(e.source_info.name_stack)
+                equations.append(Equation(e.primitive, e.params, named(e.invars), outputs, scope))
                 names.update(zip(e.outvars, outputs, strict=True))
         return named(jaxpr.outvars)
 
@@ -80,7 +83,8 @@ def evaluate(equations: Iterable[Equation], values: dict[int, Any]) -> dict[int,
     """`values` with those of the equations' outputs added. Traced or not, as the values are."""
     values = dict(values)
     for e in equations:
-        out = e.primitive.bind(*read(values, e.inputs), **e.primitive.get_bind_params(e.params))
+        with jax.named_scope(e.scope) if e.scope else contextlib.nullcontext():
+            out = e.primitive.bind(*read(values, e.inputs), **e.primitive.get_bind_params(e.params))
         values.update(zip(e.outputs, out if e.primitive.multiple_results else [out], strict=True))
     return values
 
@@ -136,7 +140,7 @@ def spliced(f: Callable, inputs: tuple[int, ...], shapes: dict[int, Any]) -> tup
     def renamed(atoms):
         return jax.tree.map(lambda a: names[a] if isinstance(a, int) else a, atoms)
 
-    equations = [Equation(e.primitive, e.params, renamed(e.inputs), renamed(e.outputs)) for e in program.equations]
+    equations = [e._replace(inputs=renamed(e.inputs), outputs=renamed(e.outputs)) for e in program.equations]
     return equations, renamed(program.outputs)
 
 
@@ -184,7 +188,7 @@ def swap_transposed(equations: list[Equation], shapes: dict[int, Any]) -> list[E
         if product is not None and _swaps(product, e.params["permutation"], shapes):
             (a, b), (batch_a, batch_b) = product.params["dimension_numbers"]
             params = {**product.params, "dimension_numbers": ((b, a), (batch_b, batch_a))}
-            e = Equation(product.primitive, params, product.inputs[::-1], e.outputs)
+            e = product._replace(params=params, inputs=product.inputs[::-1], outputs=e.outputs)
         result.append(e)
     return result
 

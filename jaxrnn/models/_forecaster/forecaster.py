@@ -100,22 +100,25 @@ class Forecaster(Record):
         raw = raw.astype(scale.scale.dtype)
         return HEADS[self.head].of(raw, scale.location[..., None, :], scale.scale[..., None, :], self.quantiles)
 
-    def apply(self, params: Params, ys: jax.Array, **options: Any) -> Distribution:
-        """ys [T, ..., N] -> the distributions [T, ..., ahead, N] of what follows each step, in the units of ys.
+    def apply(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[Carry, Distribution]:
+        """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of what follows each step, in the units of ys).
 
-        NaN in ys is a missing value. The options, also of `loss`, `predict` and `sample`:
+        NaN in ys is a missing value. A series that a carry continues is scaled by the ys of this call, not by those
+        that the carry has seen. The options, also of `loss`, `predict` and `sample`:
 
-            past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` take [T, ..., F] too
+            past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` take [T, ..., F] too, then 0
             observed [T, ..., N] bool                    False: missing, whatever stands in ys
             lengths [...] int                            steps of each series, which its future goes K beyond
             context int, or [...] int                    of how many steps the scale is made; None: of all
             engine, key                                  as for `unroll`; `predict` and `sample` have no noise
         """
-        return self._run(params, ys, **options).distribution
+        run = self._run(params, carry, ys, **options)
+        return run.carry, run.distribution
 
     def _run(
         self,
         params,
+        carry,
         ys,
         *,
         past=None,
@@ -140,7 +143,7 @@ class Forecaster(Record):
             if lengths is not None:
                 future = jnp.where(inside(lengths, T)[..., None, None], future, 0)
         xs = self._inputs(ys, observed, scale, past, future)
-        carry, hs = unroll(self.cell, params["cell"], None, xs, lengths=lengths, engine=engine, key=key)
+        carry, hs = unroll(self.cell, params["cell"], carry, xs, lengths=lengths, engine=engine, key=key)
         return Forecasts(carry, self._distribution(params, hs, scale, future), ys, observed, scale)
 
     def _series(self, params, ys, observed, lengths):
@@ -154,21 +157,23 @@ class Forecaster(Record):
         seen = ~jnp.isnan(ys) if observed is None else observed & ~jnp.isnan(ys)
         return ys, seen if lengths is None else seen & inside(lengths, len(ys))[..., None]
 
-    def loss(self, params: Params, ys: jax.Array, **options: Any) -> jax.Array:
-        """Mean loss over the observed values, each as one of the next `ahead` from every step before it.
+    def loss(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[jax.Array, Carry]:
+        """The mean loss over observed values, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
 
-        It is the negative log-likelihood in nats; for the head "quantile" the pinball loss, and for "point" the squared
-        error, in sizes of the series, so that small series count as large ones do. Nothing observed: 0.
+        A value counts as one of the next `ahead` from every step before it. The loss is the negative log-likelihood in
+        nats; for the head "quantile" the pinball loss, and for "point" the squared error, in sizes of the series, so
+        that small series count as large ones do. Nothing observed: 0.
         """
         lengths, future = options.get("lengths"), options.get("future")
-        if lengths is not None and future is not None:  # what follows a row's end is not looked for here
-            options["future"] = jnp.where(inside(lengths, len(future))[..., None], future, 0)
-        run = self._run(params, ys, **options)
+        # What follows a row's end may be missing: of what is given back only the carry has seen it.
+        if lengths is not None and future is not None:
+            options["future"] = jnp.where(inside(lengths, len(future))[..., None] | jnp.isfinite(future), future, 0)
+        run = self._run(params, carry, ys, **options)
         counted = windows(run.observed, len(run.ys), self.ahead)
         following = windows(run.ys, len(run.ys), self.ahead)
         following = jnp.where(counted, following, run.scale.location[..., None, :])
         each = jnp.where(counted, run.distribution.loss(following, run.scale.scale[..., None, :]), 0)
-        return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype)
+        return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype), run.carry
 
     def predict(
         self,
@@ -193,7 +198,8 @@ class Forecaster(Record):
             cure = "another head" if self.head == "point" else "give a key, and paths are drawn"
             raise ValueError(f"levels: expected () where there is no distribution, got {levels!r}; {cure}")
         if self.strategy == "direct":
-            distribution = last_step(self._run(params, ys, whole=True, **options).distribution, options.get("lengths"))
+            run = self._run(params, None, ys, whole=True, **options)
+            distribution = last_step(run.distribution, options.get("lengths"))
             mean, quantile = steps_first(distribution.mean()), lambda q: steps_first(distribution.quantile(q))
         elif single:
             mean = self._paths(params, ys, None, None, options)
@@ -224,7 +230,7 @@ class Forecaster(Record):
 
     def _paths(self, params, ys, key, n, options):
         """Drawn paths [n, K, ..., N], or for a key of None the one of means [K, ..., N]."""
-        run, lengths, future = self._run(params, ys, whole=True, **options), options.get("lengths"), None
+        run, lengths, future = self._run(params, None, ys, whole=True, **options), options.get("lengths"), None
         if self.future_size:
             future = jnp.asarray(options["future"], run.ys.dtype)
             # The steps that are fed see what follows them; nothing follows the last, whose step is not looked at.
