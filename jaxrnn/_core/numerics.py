@@ -76,6 +76,13 @@ def row(vector: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.expand_dims(vector.astype(like.dtype), range(like.ndim - vector.ndim))
 
 
+def aligned(first: Any, *others: Any) -> list[jax.Array]:
+    """Arrays, or numbers, in the type of the first and with as many axes each: JAX adds none if it is told not to."""
+    arrays = [jnp.asarray(a, first.dtype) for a in (first, *others)]
+    axes = max(a.ndim for a in arrays)
+    return [jnp.expand_dims(a, range(axes - a.ndim)) for a in arrays]
+
+
 def like(new: Any, old: Any) -> Any:
     """`new` in the types of `old`: how an update keeps its carry's types closed."""
     return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)
