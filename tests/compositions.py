@@ -121,11 +121,11 @@ def skipping(*steps):
 
 def squashed(params, x):
     """What `time_distributed` is given; by name, so that it can be pickled."""
-    return jnp.tanh(x) @ params
+    return jnp.tanh(x) @ params.astype(x.dtype)
 
 
 def square(key, input_size):
-    return jnp.eye(input_size)
+    return jnp.eye(input_size, dtype="float32")
 
 
 def difference(a, b):

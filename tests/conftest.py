@@ -2,10 +2,15 @@
 
 float64 exists in every test, so types must be said: `param_dtype` of a cell is float32 unless asked otherwise, and a
 bare `jnp.zeros(3)` is float64. A test that must run as a user does, with float32 only, asks for `float32_only`.
+
+Nothing is promoted behind anybody's back, in the library and in the tests: a float32 beside a float64, an int beside a
+float, a vector beside a matrix raise, as they do for users who tell JAX so. What meets is cast (`.astype`), or given
+its axes (`support.as_row`), where it meets. Not so in tests/full, and where `support.lenient` says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 
@@ -19,8 +24,11 @@ os.environ.setdefault("XLA_FLAGS", FAST)
 import jax
 import numpy as np
 import pytest
+from support import lenient
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def pytest_collection_modifyitems(items):
@@ -28,6 +36,17 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "full" in item.path.relative_to(item.config.rootpath).parts:
             item.add_marker(pytest.mark.full)
+
+
+@pytest.fixture(autouse=True)
+def _lenient_in_full(request):
+    """tests/full runs experiments, notebooks and other libraries as users do, so without strictness.
+
+    Elsewhere what is not ours to make strict stands in `support.lenient()`, call by call.
+    """
+    full = "full" in request.path.relative_to(request.config.rootpath).parts
+    with lenient() if full else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ LOOK, LAPACK = "tests/test_diagnostics.py", "tests/test_lapack.py"
 FAULTS = {
     "models/_parts/attention.py": {
         "padding is looked at": ("    scores = jnp.where(valid, scores, jnp.finfo(scores.dtype).min)\n", "", SEQ2SEQ),
-        "no tanh in concat": ("hidden = jnp.tanh(asked + keys", "hidden = (asked + keys", SEQ2SEQ),
+        "no tanh in concat": ("hidden = jnp.tanh(asked + row", "hidden = (asked + row", SEQ2SEQ),
         "context and y swapped": ("[context.astype(ys.dtype), ys], -1", "[ys, context.astype(ys.dtype)], -1", SEQ2SEQ),
         "no tanh after combine": (
             'jnp.tanh(product(both, params["combine"]',
@@ -45,7 +45,7 @@ FAULTS = {
             SEQ2SEQ,
         ),
         "what follows the end counts": (
-            "count if weights is None else count & (weights != 0)",
+            "count if weights is None else count & weighed(weights)",
             "True",
             SEQ2SEQ,
         ),
@@ -67,7 +67,7 @@ FAULTS = {
         "nothing looks ahead": ("directions.append(backwards)", "pass", CLASSIFY),
     },
     "models/_parts/pooling.py": {
-        "mean over all steps": ("jnp.maximum(valid.sum(0), 1)", "len(valid)", CLASSIFY),
+        "mean over all steps": ("jnp.maximum(valid.sum(0, keepdims=True), 1)", "jnp.asarray(len(valid))", CLASSIFY),
         "last of all steps": ("            return _at(ys, last)\n", "            return ys[-1]\n", CLASSIFY),
         "the ends swapped": (
             "[_at(ys, last), _at(ys, valid.argmax(0))]",
@@ -106,7 +106,7 @@ FAULTS = {
         "bias dropped": ('logits + row(params["bias"], logits)', "logits", TAG),
     },
     "models/_forecaster/series.py": {
-        "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "len(observed)", FORECAST),
+        "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "jnp.asarray(len(observed))", FORECAST),
         "windows from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", FORECAST),
     },
     "models/_forecaster/forecaster.py": {
@@ -120,10 +120,14 @@ FAULTS = {
             ", future, 0",
             FORECAST,
         ),
-        "missing values not told": ("observed.astype(ys.dtype)]", "jnp.ones_like(ys)]", FORECAST),
+        "missing values not told": (
+            "row(scale.scale, ys), observed]",
+            "row(scale.scale, ys), jnp.ones_like(ys)]",
+            FORECAST,
+        ),
         "not moved back": (
-            "scale.location[..., None, :], scale.scale[..., None, :], self.quantiles",
-            "0 * scale.location[..., None, :], scale.scale[..., None, :], self.quantiles",
+            "(raw, location, size, self.quantiles)",
+            "(raw, 0 * location, size, self.quantiles)",
             FORECAST,
         ),
         "the future one step late": ("windows(future[1:], len(run.ys)", "windows(future, len(run.ys)", FORECAST),
@@ -145,8 +149,8 @@ FAULTS = {
             HEADS,
         ),
         "the Gaussian's quantile on the other side": (
-            "self.loc + self.scale * special.ndtri",
-            "self.loc - self.scale * special.ndtri",
+            "loc + scale * special.ndtri",
+            "loc - scale * special.ndtri",
             HEADS,
         ),
         "a tail of the other side": ("slopes[..., 0] * self.levels[0]", "slopes[..., -1] * self.levels[0]", HEADS),

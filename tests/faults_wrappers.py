@@ -33,8 +33,8 @@ FAULTS = {
     },
     "wrappers/_zoneout.py": {
         "h and c swapped": ('return [h if name in ("h", "") else c', 'return [c if name in ("h", "") else h', ZONEOUT),
-        "mask the other way round": ("jnp.where(next(left), a, b)", "jnp.where(next(left), b, a)", ZONEOUT),
-        "expected value the other way round": ("p * a + (1 - p) * b if p", "p * b + (1 - p) * a if p", ZONEOUT),
+        "mask the other way round": ("select(next(left), a, b)", "select(next(left), b, a)", ZONEOUT),
+        "expected value the other way round": ("_mean(p, a, b) if p", "_mean(p, b, a) if p", ZONEOUT),
     },
     "wrappers/_layer_norm.py": {
         "epsilon outside the root": (
@@ -61,8 +61,8 @@ FAULTS = {
     "wrappers/_joins.py": {
         "residual dropped": ("ys + xs.astype(ys.dtype)", "ys", JOINS),
         "highway the other way round": (
-            "t * ys + (1 - t) * xs.astype(t.dtype)",
-            "(1 - t) * ys + t * xs.astype(t.dtype)",
+            "t * ys.astype(t.dtype) + (1 - t) * xs.astype(t.dtype)",
+            "(1 - t) * ys.astype(t.dtype) + t * xs.astype(t.dtype)",
             JOINS,
         ),
         "highway without bias": ('jax.nn.sigmoid(z + row(params["bias"], z))', "jax.nn.sigmoid(z)", JOINS),

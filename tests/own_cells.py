@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from support import generator
+from support import as_row, generator
 
 from jaxrnn import Cell, Stage
 
@@ -44,8 +44,13 @@ def features(params):
     return jax.ShapeDtypeStruct(params["kernel"].shape[:1], params["kernel"].dtype)
 
 
+def affine(x, kernel, bias):
+    z = x @ kernel
+    return z + as_row(bias, z)
+
+
 def drive(params, x):
-    return x @ params["kernel"] + params["bias"]
+    return affine(x, params["kernel"], params["bias"])
 
 
 def recur(params, s):
@@ -58,6 +63,11 @@ def update(params, s, u, v):
 
 def ordered(key, input_size):
     return {**init()(key, input_size), "order": jnp.array([2, 0, 3, 1])}
+
+
+def turn(t, like):
+    """1, 2 and 3 in turn, by the step."""
+    return (1 + t[..., None] % 3).astype(like.dtype)
 
 
 STAGE = Stage(recur, update)
@@ -75,7 +85,12 @@ OWN = {
         start,
         features,
         drive,
-        (Stage(recur, lambda p, s, u, v: State(jnp.tanh(u + v) * p["bias"] + p["recurrent_kernel"][0])),),
+        (
+            Stage(
+                recur,
+                lambda p, s, u, v: State(jnp.tanh(u + v) * as_row(p["bias"], u) + as_row(p["recurrent_kernel"][0], u)),
+            ),
+        ),
     ),
     "output has params": Cell(
         init(out=(H, 2), out_bias=(2,)),
@@ -83,7 +98,7 @@ OWN = {
         features,
         drive,
         (STAGE,),
-        lambda p, carry: {"y": carry.h @ p["out"] + p["out_bias"], "twice": 2 * carry.h},
+        lambda p, carry: {"y": affine(carry.h, p["out"], p["out_bias"]), "twice": 2 * carry.h},
     ),
     "tokens": Cell(
         init(embedding=(SYMBOLS, H)),
@@ -97,7 +112,7 @@ OWN = {
         lambda p: Counting(*start(p), jnp.zeros((), jnp.int32)),
         features,
         drive,
-        (Stage(recur, lambda p, s, u, v: Counting(jnp.tanh(u + v) * (1 + s.t[..., None] % 3), s.t + 1)),),
+        (Stage(recur, lambda p, s, u, v: Counting(jnp.tanh(u + v) * turn(s.t, u), s.t + 1)),),
     ),
     "integers in params": Cell(
         ordered,
@@ -119,7 +134,12 @@ OWN = {
         start,
         features,
         drive,
-        (Stage(lambda p, s: recur(p, s) * 2 + p["inner"], lambda p, s, u, v: State(jnp.tanh(u + v * CONSTANT))),),
+        (
+            Stage(
+                lambda p, s: recur(p, s) * 2 + as_row(p["inner"], s.h),
+                lambda p, s, u, v: State(jnp.tanh(u + v * as_row(CONSTANT, v))),
+            ),
+        ),
     ),
     "no product": Cell(
         lambda key, n: {k: v for k, v in init()(key, n).items() if k != "recurrent_kernel"},
@@ -148,7 +168,9 @@ def given(cell: Any, key: jax.Array, time: int, batch: tuple[int, ...], input_si
         return jnp.asarray(rng.standard_normal(a.shape))
 
     params = cell.init(key, input_size)
-    params = jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.integer) else a + 0.3 * noise(a), params)
+    params = jax.tree.map(
+        lambda a: a if jnp.issubdtype(a.dtype, jnp.integer) else a.astype(float) + 0.3 * noise(a), params
+    )
     x = cell.input(params)
     xs = jax.tree.map(lambda a: noise(jax.ShapeDtypeStruct((time, *batch, *a.shape), a.dtype)), x)
     carry = jax.eval_shape(lambda: cell.initial_carry(params, batch))

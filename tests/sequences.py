@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import reference
-from support import carry_sizes, loop, variant
+from support import as_row, carry_sizes, loop, variant
 
 import jaxrnn
 
@@ -55,7 +55,8 @@ def plain() -> Case:
         return {name: 0.4 * jax.random.normal(keys[name], shape, "float32") for name, shape in shapes.items()}
 
     def step(params, carry, x):
-        h = jnp.tanh(x @ params["kernel"] + carry[0] @ params["recurrent_kernel"] + params["bias"])
+        z = x @ params["kernel"] + carry[0] @ params["recurrent_kernel"]
+        h = jnp.tanh(z + as_row(params["bias"], z))
         return (h,), h
 
     cell = jaxrnn.Cell(
@@ -134,7 +135,8 @@ def run_and_grads(cell, params, carry, xs, weights, rows, reverse):
 
 def weighted(weights, outcome):
     """The sum of all entries, each with its own weight."""
-    return sum((w * a).sum() for w, a in zip(jax.tree.leaves(weights), jax.tree.leaves(outcome), strict=True))
+    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(outcome), strict=True)
+    return sum((w.astype(float) * a.astype(float)).sum() for w, a in pairs)  # leaves may be of several types
 
 
 def by_reference(case, params, carry, xs, rows, reverse):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import reference
 
@@ -63,6 +66,27 @@ def problem(
     xs = jax.tree.map(lambda a: jax.ShapeDtypeStruct((T, *batch, *a.shape), a.dtype), x)
     carry = jax.eval_shape(lambda p: cell.initial_carry(p, batch), params)
     return params, normal_like(k_carry, carry, 0.5), normal_like(k_xs, xs)
+
+
+@contextlib.contextmanager
+def lenient() -> Iterator[None]:
+    """Within it, or in a function that it decorates, JAX promotes types and ranks by itself, as it does for users.
+
+    For code that is not ours: the tests are strict (see conftest), other libraries are not written for it.
+    """
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def as_row(vector: Any, like: Any) -> Any:
+    """A vector [N] as a row of `like` [..., N], said with all of its axes: in the tests JAX adds none by itself."""
+    return vector.reshape(*[1] * (like.ndim - 1), -1)
+
+
+def adam(*args: Any, **options: Any) -> optax.GradientTransformation:
+    """optax.adam, whose own code raises a float to the power of a count, an integer: it alone is not strict."""
+    made = optax.adam(*args, **options)
+    return optax.GradientTransformation(made.init, lenient()(made.update))
 
 
 def tolerance(dtype: Any, steps: int) -> float:

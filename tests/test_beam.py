@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import assert_close, double, generator, tolerance
+from support import as_row, assert_close, double, generator, tolerance
 
 import jaxrnn
 from jaxrnn import decode
@@ -225,7 +225,7 @@ def test_width_1_is_greedy(key):
 
 def no_repeats(carry, token, written):
     """Not the symbol that was just read, and no end (1) before the third."""
-    symbols = jnp.arange(4)
+    symbols = as_row(jnp.arange(4, dtype=token.dtype), token[..., None])
     return (symbols != token[..., None]) & ((written >= 2) | (symbols != 1))
 
 
@@ -241,7 +241,7 @@ CONSTRAINTS = {
         ),
     ),
     "dead ends": (
-        lambda carry, token, written: (token != 3)[..., None] & STATIC,
+        lambda carry, token, written: (token != 3)[..., None] & as_row(STATIC, token[..., None]),
         lambda prime, b: lambda written: [] if written and written[-1] == 3 else np.flatnonzero(STATIC),
     ),
 }
@@ -267,7 +267,7 @@ def test_what_is_forbidden_never_comes(case, width, key):
 def test_a_rule_sees_the_carry_that_has_read_the_token(key):
     """The carry is the sum of what was read, and only the symbol after it, modulo 4, is open."""
     step = lambda params, total, token: (total + token, jnp.zeros(4))  # noqa: E731
-    rule = lambda total, token, written: jnp.arange(4) == (total + 1) % 4  # noqa: E731
+    rule = lambda total, token, written: jnp.arange(4, dtype=total.dtype) == (total + 1) % 4  # noqa: E731
     found = decode.beam(step, None, jnp.int32(0), [2], 4, width=2, allowed=rule)
     _, tokens = decode.generate(step, None, jnp.int32(0), [2], 4, key=key, allowed=rule)
     assert found.tokens[:, 0].tolist() == tokens.tolist() == [3, 2, 0, 0]
@@ -332,7 +332,9 @@ def test_leaves_of_the_carry(time_, key):
         inner, logits = MODEL.step(model, inner, token)
         weights = jax.nn.softmax(jnp.einsum("sbh,bh->sb", memory, inner.h), axis=0)
         seen = jnp.einsum("sb,sbh->bh", weights, memory)
-        return {"inner": inner, "memory": memory, "count": count + 1}, logits + (1 + count) * (seen @ readout)
+        return {"inner": inner, "memory": memory, "count": count + 1}, logits + (1.0 + count.astype(float)) * (
+            seen @ readout
+        )
 
     carry = {"inner": MODEL.initial_carry(params[0], (2,)), "memory": memory, "count": jnp.int32(0)}
     found = decode.beam(step, params, carry, [[1, 2], [3, 0]], 5, width=3, n_best=3, end=1, length_penalty=1.0)
@@ -357,7 +359,7 @@ def test_leaves_of_the_carry(time_, key):
 
 def test_a_leaf_for_all_must_not_depend_on_the_tokens(key):
     def step(params, carry, token):
-        return carry + token.sum(), jnp.ones((2, 4)) * carry
+        return carry + token.sum().astype(carry.dtype), jnp.ones((2, 4), carry.dtype) * carry
 
     with pytest.raises(ValueError, match=r"^carry: expected the batch axes of prime in front "):
         decode.beam(step, None, jnp.float32(0), [[1, 2]], 3, width=2)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from scipy import linalg
-from support import VARIANTS, assert_close, noisy_params, normal_like, table, variant
+from support import VARIANTS, adam, assert_close, noisy_params, normal_like, table, variant
 from wrong import refuses
 
 import jaxrnn
@@ -25,7 +25,7 @@ def eps(dtype) -> float:
 
 
 def wide(dtype) -> np.dtype:
-    return jnp.promote_types(dtype, "float32")
+    return max(jnp.dtype(dtype), jnp.dtype("float32"), key=lambda d: d.itemsize)
 
 
 def blocks(kernel, gates):
@@ -241,7 +241,7 @@ def test_training_stays_on_the_set(key):
     params = cell.init(k_params, D)
     xs = normal_like(k_xs, jax.ShapeDtypeStruct((6, 8, D), jnp.bfloat16))
     target = jnp.tanh(xs.astype(jnp.float32)[..., :1].cumsum(0))
-    optimizer = optax.apply_if_finite(optax.chain(optax.adam(0.03), constraints.orthogonal()), 3)
+    optimizer = optax.apply_if_finite(optax.chain(adam(0.03), constraints.orthogonal()), 3)
 
     def loss(params):
         ys = jaxrnn.unroll(cell, params, None, xs)[1]
@@ -280,7 +280,7 @@ def test_vmap(key):
 def test_among_other_transformations(key):
     """optax's own tools for states and parts take it: a map over what is like params, a mask, parts by label."""
     params = {"a": noisy_params(jaxrnn.elman(H), key, D), "b": jnp.ones(3)}
-    optimizer = optax.chain(optax.adam(0.1), constraints.orthogonal(every=2))
+    optimizer = optax.chain(adam(0.1), constraints.orthogonal(every=2))
     state = optimizer.init(params)
     mapped = optax.tree.map_params(optimizer, lambda leaf: leaf + 1, state)
     assert jax.tree.structure(mapped) == jax.tree.structure(state)

@@ -148,7 +148,7 @@ def test_one_seed_one_text_and_one_compilation(key):
 
 def counted(params, carry, token):
     """Logits that favour the symbol whose turn it is: 0, 1, 2, ..."""
-    return carry + 1, jax.nn.one_hot(carry % V, V) * jnp.ones((*token.shape, 1))
+    return carry + 1, jnp.broadcast_to(jax.nn.one_hot(carry % V, V), (*token.shape, V))
 
 
 @pytest.mark.parametrize("write", ["generate", "stream"])
@@ -230,7 +230,7 @@ def twins(row, token, written):
 
 
 def twins_mask(carry, token, written):
-    symbols, row = jnp.arange(V), jnp.arange(token.shape[0])[:, None]
+    symbols, row = jnp.arange(V)[None], jnp.arange(token.shape[0])[:, None]
     return (token[:, None] != 2) & ((row != 0) | (symbols != 4)) & ((symbols != 6) | (written >= 3))
 
 
@@ -242,7 +242,7 @@ def test_rows_end_by_themselves(end, limited, key):
     params = 2 * jax.random.normal(k1, (12, 20, V, V), float)
     prime = jax.random.randint(k2, (2, 20), 3, V)
     limits = (twins, twins_mask) if limited else (lambda row, token, written: range(V), None)
-    carry = jnp.zeros(20, int), 0
+    carry = jnp.zeros(20, "int32"), 0
     (total, count), tokens, scores = decode.generate(
         rows_step, params, carry, prime, 10, choose=decode.greedy(), end=end, allowed=limits[1], scores=True
     )

@@ -254,7 +254,7 @@ def test_one_to_many(kind, key, rng):
             carry, logits[t, b], _ = stepped(case, numpy, carry, [], x)
     assert_close(jax.jit(model.apply)(params, source, targets), logits, tolerance(float, T))
     tokens, _ = jax.jit(model.translate, static_argnums=2)(params, source, T)
-    assert (tokens[0] == logits[0].argmax(-1)).all() and tokens.shape == (T, B)
+    assert (np.asarray(tokens[0]) == logits[0].argmax(-1)).all() and tokens.shape == (T, B)
 
 
 @pytest.mark.parametrize(("name", "batch"), [("bahdanau", ()), ("luong", (2, 3))])

@@ -206,7 +206,10 @@ def losses(cell, arguments, rng, **how):
 
     def loss(engine, leaves):
         outcome = jaxrnn.unroll(cell, *join(leaves), **how, engine=engine)
-        real = [jnp.sin(a) * w for a, w in zip(jax.tree.leaves(outcome), jax.tree.leaves(weights), strict=True)]
+        real = [
+            jnp.sin(a).astype(w.dtype) * w
+            for a, w in zip(jax.tree.leaves(outcome), jax.tree.leaves(weights), strict=True)
+        ]
         return sum(a.sum() for a in real), outcome
 
     return leaves, {n: partial(loss, e) for n, e in {"scan": engines.scan, **FEW}.items()}

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from own_cells import State
-from support import problem, variant, weighed
+from support import as_row, problem, variant, weighed
 
 import jaxrnn
 from jaxrnn import Stage, engines
@@ -141,7 +141,7 @@ def test_what_is_kept_is_narrow(key):
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_narrow_params_are_summed_wide(chunk):
     """In bfloat16 ones add up to 256 and no further; the gradient of a bias at 300 steps is 300."""
-    drive = lambda p, x: x + p  # noqa: E731
+    drive = lambda p, x: x + as_row(p, x)  # noqa: E731
     stages = (Stage(None, lambda p, s, u, v: State(u)),)
     features = lambda p: jax.ShapeDtypeStruct((1,), jnp.bfloat16)  # noqa: E731
     cell = jaxrnn.Cell(None, lambda p: State(jnp.zeros(1, jnp.bfloat16)), features, drive, stages)

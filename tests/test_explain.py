@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from sequences import CASES
+from support import as_row
 
 import jaxrnn
 from jaxrnn.engines import checkpointed, deferred, scan
@@ -56,7 +57,7 @@ def test_engine_that_was_asked_for():
     cell = jaxrnn.gru(H)
     params, xs = cell.init(jax.random.key(0), D), jnp.ones((T, B, D), "float32")
     lengths = jnp.array([3, 5, 24, 1])
-    more = {"lengths": lengths, "mask": jnp.arange(T)[:, None] < lengths, "reset": jnp.zeros((T, B), bool)}
+    more = {"lengths": lengths, "mask": jnp.arange(T)[:, None] < lengths[None], "reset": jnp.zeros((T, B), bool)}
     carry = cell.initial_carry(params, (B,))
     engine = functools.partial(checkpointed, segment=6)
     said = jaxrnn.explain(cell, params, carry, xs, **more, reverse=True, engine=engine)
@@ -76,7 +77,7 @@ def test_memory():
 
 def test_cell_without_products():
     """And of a plain step."""
-    step = lambda params, carry, x: (carry * params["decay"] + x, carry)  # noqa: E731
+    step = lambda params, carry, x: (carry * as_row(params["decay"], x) + x, carry)  # noqa: E731
     cell = jaxrnn.Cell(lambda key, size: {"decay": jnp.ones(size)}, lambda params: 0 * params["decay"], plain_step=step)
     params = {"decay": jax.ShapeDtypeStruct((D,), "float32")}
     carry = jax.ShapeDtypeStruct((B, D), "float32")

@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax import nnx
 from flax_sides import LENGTHS, PEERS, VALID, B, D, H, T, draw, drawn, filled, lstm, modules, optimized_lstm
 from sequences import CASES, by_reference, rows
-from support import assert_close, noisy_params, table, tolerance
+from support import adam, assert_close, noisy_params, table, tolerance
 
 import jaxrnn
 
@@ -135,7 +135,7 @@ def test_step_by_step(name, key, rng):
 
 
 STEPS = 5
-OPTIMIZER = optax.adam(0.05)
+OPTIMIZER = adam(0.05)
 
 
 def trained(loss, params):

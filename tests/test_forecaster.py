@@ -11,7 +11,7 @@ import optax
 import pytest
 import reference
 from scipy import stats
-from support import assert_close, generator, tolerance
+from support import adam, assert_close, generator, tolerance
 
 import jaxrnn
 from jaxrnn.models import forecaster
@@ -38,7 +38,7 @@ def made(case, key):
     """(model, params without a zero, series with gaps, options): counts, for every head can have them."""
     model = forecaster(jaxrnn.gru(H), K, targets=N, **CASES[case])
     rng = generator(key)
-    params = jax.tree.map(lambda p: jnp.asarray(p + 0.3 * rng.standard_normal(p.shape), float), model.init(key))
+    params = jax.tree.map(lambda p: p.astype(float) + 0.3 * rng.standard_normal(p.shape), model.init(key))
     ys = rng.poisson(20, (T, B, N)).astype(float)
     ys[rng.random(ys.shape) < 0.2] = np.nan
     options = {"lengths": np.array([T, 3, 5]), "context": 4, "observed": ~np.isnan(ys)}
@@ -285,7 +285,7 @@ def test_a_carry_continues_the_series(case, key):
         raw, location, size, last = said(model, params, ys[:length, b], *row(options, b, length), start)
         assert_close((end.h[b], after.h[b]), (last, last), TOL)
         there = jax.tree.map(lambda a, b=b, n=length: a[:n, b], said_)
-        assert_close(there, HEADS[model.head].of(raw, location[None], size[None], model.quantiles), TOL)
+        assert_close(there, HEADS[model.head].of(raw, location[None, None], size[None, None], model.quantiles), TOL)
         for t, k, n in np.ndindex(length, model.ahead, N):
             if t + 1 + k < length and not np.isnan(ys[t + 1 + k, b, n]):
                 losses.append(one_loss(model, raw[t, k, n], location[n], size[n], ys[t + 1 + k, b, n]))
@@ -365,7 +365,7 @@ def test_intervals_cover_what_they_say(strategy, key, rng):
     ys, _ = simulated(rng, rows, 20 + STEPS)
     options = {"key": key, "paths": 200} if strategy == "recursive" else {}
     found = model.predict(params, ys[:20], levels=(0.5, 0.9), **options)
-    inside = (ys[20:] > found.lower) & (ys[20:] < found.upper)
+    inside = (ys[None, 20:] > found.lower) & (ys[None, 20:] < found.upper)
     for covered, level in zip(np.asarray(inside.mean((2, 3))), (0.5, 0.9), strict=True):
         # The quantiles of n draws are off by about 1/n in what they cover, on either side.
         room = 5 * np.sqrt(level * (1 - level) / rows) + (2 / 200 if options else 0)
@@ -376,7 +376,7 @@ def test_training_finds_the_process(key, rng):
     """A GRU on the linear process: what it forecasts is near to the best that there is, and so is its width."""
     ys, _ = simulated(rng, 512, 32)
     model = forecaster(jaxrnn.gru(8), 3)
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.05, 300))
+    optimizer = adam(optax.cosine_decay_schedule(0.05, 300))
 
     @jax.jit
     def train(params):
@@ -388,7 +388,7 @@ def test_training_finds_the_process(key, rng):
         return jax.lax.scan(update, (params, optimizer.init(params)), length=300)[0][0]
 
     found = model.predict(train(model.init(key)), ys[:-3])
-    error = np.sqrt(np.mean((ys[-3:] - found.mean) ** 2, (1, 2)))
+    error = np.sqrt(np.mean((ys[-3:] - np.asarray(found.mean)) ** 2, (1, 2)))
     best = np.sqrt([closed_form(0.0, k)[1] for k in range(3)])
     assert (error < 1.1 * best).all()  # 512 series: to some 3%
     width = np.asarray((found.upper - found.lower)[0].mean((1, 2))) / (2 * stats.norm.ppf(0.9))

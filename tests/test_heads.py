@@ -100,13 +100,13 @@ def test_draws_are_of_the_distribution(name, key):
     assert draws.shape == (N, 2)
     quantile = jax.jit(head.quantile)
     for q in (0.02, 0.25, 0.5, 0.75, 0.98):
-        bound = quantile(q)
+        bound = np.asarray(quantile(q))
         # The share below a whole number is not q but what SciPy has for it.
         p = q
         if name == "negative_binomial":
             mu, n = np.asarray(head.mu), 1 / np.asarray(head.alpha)
             p = stats.nbinom(n, n / (n + mu)).cdf(bound)
-        share = (draws <= bound).mean(0)
+        share = (np.asarray(draws) <= bound).mean(0)
         assert (np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / N)).all()
     error = 5 * draws.std(0) / np.sqrt(N)
     assert (np.abs(draws.mean(0) - head.mean()) < error).all()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from support import VARIANTS, variant
+from support import VARIANTS, lenient, variant
 
 import jaxrnn
 from jaxrnn import initializers
@@ -70,7 +70,8 @@ def assert_orthonormal(matrix, dtype, scale=1.0):
     """
     matrix = np.asarray(matrix, np.float64) / scale
     matrix = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    eps, wide = (float(jnp.finfo(t).eps) for t in (dtype, jnp.promote_types(dtype, "float32")))
+    eps = float(jnp.finfo(dtype).eps)
+    wide = min(eps, float(jnp.finfo("float32").eps))
     error = np.abs(matrix.T @ matrix - np.eye(matrix.shape[1])).max()
     assert error <= eps + (eps / 2) ** 2 + 4 * len(matrix) * wide
 
@@ -225,6 +226,7 @@ def torch_draws(name):
     return params | {"bias": w["bias_ih_l0"] + w["bias_hh_l0"]}
 
 
+@lenient()
 def keras_draws(name):
     keras = pytest.importorskip("keras", reason="keras is not installed")
     options = {"reset_after": name == "gru"} if name.startswith("gru") else {}

@@ -11,7 +11,7 @@ import pytest
 import reference
 from observed import run
 from reference import sigmoid
-from support import assert_close, double, leaves_close, loop, problem, tolerance, variant
+from support import as_row, assert_close, double, leaves_close, loop, problem, tolerance, variant
 
 import jaxrnn
 
@@ -30,11 +30,11 @@ def by_reference(step, params, carry, xs):
 
 def halves(params, x):
     """Of size H from size H, without a symmetry that would hide an order."""
-    return jnp.tanh(x * params["scale"]) + params["shift"]
+    return jnp.tanh(x * as_row(params["scale"], x)) + as_row(params["shift"], x)
 
 
 def halves_init(key, input_size):
-    return {"scale": jnp.ones(input_size), "shift": jnp.zeros(input_size)}
+    return {"scale": jnp.ones(input_size, "float32"), "shift": jnp.zeros(input_size, "float32")}
 
 
 def highway(params, y, x):

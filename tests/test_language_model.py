@@ -18,7 +18,7 @@ V, T, B = 6, 5, 3
 def noisy(model, key):
     """Float64 params without a zero."""
     rng = generator(key)
-    return jax.tree.map(lambda p: jnp.asarray(p + 0.3 * rng.standard_normal(p.shape), float), model.init(key))
+    return jax.tree.map(lambda p: p.astype(float) + 0.3 * rng.standard_normal(p.shape), model.init(key))
 
 
 def likelihoods(params, step, initial, tokens, targets, embedding, **run):

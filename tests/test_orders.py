@@ -267,7 +267,7 @@ def test_losses_of_models(name, rng, key):
     """The loss of one sequence, a weight for each: `vmap` inside `grad`, and one after another."""
     model, sizes, kinds, loss = MODELS[name]
     init = model.init(key, *sizes)
-    params = jax.tree.map(lambda a, n: a.astype("float64") + 0.1 * n, init, normal_like(key, init))
+    params = jax.tree.map(lambda a, n: a.astype("float64") + 0.1 * n.astype("float64"), init, normal_like(key, init))
     rows = [tuple(DRAWS[kind](rng) for kind in kinds) for _ in range(PIECES)]
     weights = rng.standard_normal(PIECES)
     many = [jnp.asarray(np.stack(some)) for some in zip(*rows, strict=True)]

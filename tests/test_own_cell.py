@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 from sequences import H, T, rows
-from support import assert_close, noisy_params, tolerance, weighed
+from support import as_row, assert_close, noisy_params, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import Cell, Stage
@@ -37,7 +37,8 @@ def inputs(params):
 
 def drive(params, x):
     features, symbol = x
-    return features @ params["kernel"] + params["embedding"][symbol] + params["bias"]
+    u = features @ params["kernel"] + params["embedding"][symbol]
+    return u + as_row(params["bias"], u)
 
 
 def recur(params, state):

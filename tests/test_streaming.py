@@ -155,7 +155,7 @@ SYMBOLIC = {
 def test_models(name, streams, steps, key, rng):
     """Symbols in, logits out, as by NumPy; it does not say what it reads, so an example does."""
     model = SYMBOLIC[name]
-    params = jax.tree.map(lambda a: jnp.asarray(a + 0.3 * rng.standard_normal(a.shape), "float64"), model.init(key))
+    params = jax.tree.map(lambda a: a.astype(float) + 0.3 * rng.standard_normal(a.shape), model.init(key))
     stream = streaming(model, params, jnp.int32(0), streams=streams, steps=steps)
     symbols = rng.integers(0, V, (8, *stream.x.shape[1 if steps else 0 :])).astype("int32")
     state, logits = stream.start(), []
@@ -181,7 +181,8 @@ class Means:
 
     def step(self, params, carry, x):
         new = carry | {"sum": carry["sum"] + x, "read": carry["read"] + 1}
-        return new, {"mean": params * new["sum"] / new["read"][..., None, None], "before": carry["read"]}
+        count = new["read"][..., None, None].astype(x.dtype)
+        return new, {"mean": params * new["sum"] / count, "before": carry["read"]}
 
 
 @pytest.mark.parametrize("steps", [None, 3], ids=["one step", "three steps"])

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 import reference
-from support import assert_close, noisy_params
+from support import adam, assert_close, noisy_params
 
 import jaxrnn
 from jaxrnn import data, train
@@ -199,7 +199,7 @@ def test_learned_start_without_a_batch(key):
 def test_fit_learns_and_reports(key):
     """A text of period twelve is learnt almost to certainty, from log 6 nats."""
     model, streams = tiny()
-    optimizer = optax.adam(0.03)
+    optimizer = adam(0.03)
     reports = []
     state, complete = train.fit(
         train.make_update(train.next_symbol(model), optimizer),
@@ -222,7 +222,7 @@ def test_a_stop_names_the_step_and_the_norm_and_keeps_the_state(key):
     xs = np.random.default_rng(0).standard_normal((5, 4, B, D)).astype(np.float32)
     xs[2, 1, 0, 0] = np.nan
     windows = [Series(x, np.zeros((4, B, H), np.float32)) for x in xs]
-    optimizer = optax.adam(0.1)
+    optimizer = adam(0.1)
     update = train.make_update(squares(cell), optimizer)
 
     def begin():
@@ -241,7 +241,7 @@ def test_a_stop_names_the_step_and_the_norm_and_keeps_the_state(key):
 
 def test_fit_picks_up_where_it_was(key):
     model, streams = tiny()
-    optimizer = optax.adam(0.03)
+    optimizer = adam(0.03)
     update = train.make_update(train.next_symbol(model), optimizer)
     whole, _ = train.fit(update, train.start(model, key, optimizer, (3,)), streams, 30, every=7, progress=False)
     part, _ = train.fit(update, train.start(model, key, optimizer, (3,)), streams, 13, every=7, progress=False)
@@ -251,7 +251,7 @@ def test_fit_picks_up_where_it_was(key):
 
 def test_an_interrupt_ends_the_loop_after_the_step_at_work(key):
     model, streams = tiny()
-    optimizer = optax.adam(0.03)
+    optimizer = adam(0.03)
     before = signal.getsignal(signal.SIGINT)
 
     class Interrupting:

@@ -25,6 +25,15 @@ def widest(tree: Any) -> np.dtype:
     return max(types, key=lambda d: d.itemsize, default=jnp.dtype(jnp.float32))
 
 
+def common(*arrays: Any) -> np.dtype:
+    """The type in which arrays, or numbers, of several meet: JAX's own, said, for JAX may be told to take none itself.
+
+    (`jax_numpy_dtype_promotion`. It looks at the types alone.)
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(*arrays)
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
     """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
     if callable(value):
@@ -65,6 +74,13 @@ def row(vector: jax.Array, like: jax.Array) -> jax.Array:
     JAX would add the axes by itself, unless it is told not to (`jax_numpy_rank_promotion`).
     """
     return jnp.expand_dims(vector.astype(like.dtype), range(like.ndim - vector.ndim))
+
+
+def aligned(first: Any, *others: Any) -> list[jax.Array]:
+    """Arrays, or numbers, in the type of the first and with as many axes each: JAX adds none if it is told not to."""
+    arrays = [jnp.asarray(a, first.dtype) for a in (first, *others)]
+    axes = max(a.ndim for a in arrays)
+    return [jnp.expand_dims(a, range(axes - a.ndim)) for a in arrays]
 
 
 def like(new: Any, old: Any) -> Any:

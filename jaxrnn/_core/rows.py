@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn._core.numerics import common
+
 
 def inside(lengths: jax.Array, time: int) -> jax.Array:
     """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
@@ -34,7 +36,7 @@ def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
 
 
 def select(condition: jax.Array, yes: Any, no: Any) -> Any:
-    """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast.
+    """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast, in one type.
 
     A selection, not a product with 0 and 1: a NaN that is not chosen does not pass, forwards or backwards.
     """
@@ -42,7 +44,8 @@ def select(condition: jax.Array, yes: Any, no: Any) -> Any:
     def one(a, b):
         a, b = jnp.asarray(a), jnp.asarray(b)
         axes = max(a.ndim, b.ndim)
-        a, b = (jnp.expand_dims(c, range(axes - c.ndim)) for c in (a, b))
+        dtype = common(a, b)
+        a, b = (jnp.expand_dims(c.astype(dtype), range(axes - c.ndim)) for c in (a, b))
         where = jnp.expand_dims(condition, range(condition.ndim, axes))
         return jnp.where(where, a, b)
 

@@ -168,7 +168,8 @@ def padded(p: Packed, ys: Any, length: int) -> Any:
     `length` is known when traced. Of a longer sequence only the first `length` steps are given.
     """
     step = jnp.arange(length, dtype=jnp.int32)[:, None]
-    return _gather(p, ys, jnp.asarray(p.first) + step, jnp.asarray(p.steps) > step)
+    first, steps = jnp.asarray(p.first)[None], jnp.asarray(p.steps)[None]
+    return _gather(p, ys, first + step, steps > step)
 
 
 def last(p: Packed, ys: Any) -> Any:

@@ -85,7 +85,7 @@ def _generate(step, params, carry, ended, prime, length, key, first, choose, end
         return (after, token, ended | (writes & limits.among(token, end))), out
 
     begin = carry, jnp.zeros(batch, jnp.int32), ended
-    (carry, _, ended), (tokens, found) = loop(body, begin, jnp.arange(read + length - 1))
+    (carry, _, ended), (tokens, found) = loop(body, begin, jnp.arange(read + length - 1, dtype=jnp.int32))
     return carry, ended, tokens[read - 1 :], found[read - 1 :] if scores else None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
+from jaxrnn._core.numerics import wide
 from jaxrnn._core.record import factory
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, watched
@@ -125,7 +126,7 @@ def _norms(gradient, rows):
 
 def _norm(a):
     """Over the last axis; of numbers so small, or so large, that float32 does not hold their squares too."""
-    a = jnp.abs(a.astype(jnp.promote_types(a.dtype, jnp.float32)))
+    a = jnp.abs(a.astype(wide(a.dtype)))
     largest = a.max(-1, keepdims=True, initial=0)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     return scale[..., 0] * jnp.sqrt(jnp.square(a / scale).sum(-1))

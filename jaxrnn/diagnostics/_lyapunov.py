@@ -12,6 +12,7 @@ import numpy as np
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.lapack import one_by_one
+from jaxrnn._core.numerics import wide
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import flat, flat_step, labelled, rows
 from jaxrnn.diagnostics._jacobians import linear
@@ -58,15 +59,15 @@ def _logs(cell, params, carry, xs, batch):
     """log |diag R_t|, [T, ..., N]."""
     v, unflat = flat(carry, batch)
     f = flat_step(cell, params, unflat)
-    wide = jnp.promote_types(v.dtype, jnp.float32)  # QR knows no half types
+    sums = wide(v.dtype)  # QR knows no half types
 
     def one(state, x):
         v, q = state
         v, pushed = linear(f, v, x, q.astype(v.dtype))
-        q, r = _qr(pushed.astype(wide))
+        q, r = _qr(pushed.astype(sums))
         return (v, q), jnp.log(jnp.abs(jnp.diagonal(r)))
 
-    q = jnp.broadcast_to(jnp.eye(v.shape[-1], dtype=wide), (*batch, v.shape[-1], v.shape[-1]))
+    q = jnp.broadcast_to(jnp.eye(v.shape[-1], dtype=sums), (*batch, v.shape[-1], v.shape[-1]))
     return jax.lax.scan(rows(one, len(batch)), (v, q), xs)[1]
 
 

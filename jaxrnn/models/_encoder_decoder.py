@@ -20,7 +20,7 @@ from jaxrnn.decode import generate, greedy
 from jaxrnn.engines import scan
 from jaxrnn.models._parts import attention as attend
 from jaxrnn.models._parts import bridge as between
-from jaxrnn.models._parts.labels import mean_cross_entropy
+from jaxrnn.models._parts.labels import mean_cross_entropy, weighed
 from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
 from jaxrnn.run import unroll
 from jaxrnn.train.regularizers import embedding_dropout
@@ -225,7 +225,7 @@ class EncoderDecoder(Record):
         lengths = options.get("target_lengths")
         logits = self.apply(params, source, targets, **options)
         count = True if lengths is None else inside(lengths, len(targets))
-        return mean_cross_entropy(logits, targets, weights, count if weights is None else count & (weights != 0))
+        return mean_cross_entropy(logits, targets, weights, count if weights is None else count & weighed(weights))
 
     def translate(
         self, params: Params, source: jax.Array, length: int, *, end: int | None = None, **options: Any

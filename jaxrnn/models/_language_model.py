@@ -14,7 +14,7 @@ from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
-from jaxrnn.models._parts.labels import mean_cross_entropy
+from jaxrnn.models._parts.labels import mean_cross_entropy, weighed
 from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
 from jaxrnn.run import unroll
 
@@ -108,7 +108,7 @@ class LanguageModel(Record):
                 raise ValueError(
                     f"weights: expected [T, ...] = {jnp.shape(tokens)}, as tokens, got {jnp.shape(weights)}"
                 )
-            valid = valid & (weights != 0)
+            valid = valid & weighed(weights)
         checks.tokens(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
         carry, logits = self.apply(params, carry, tokens, **options)
         nats = mean_cross_entropy(logits, targets, weights, valid)

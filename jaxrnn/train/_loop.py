@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrnn._core.cell import Carry, Params
+from jaxrnn._core.numerics import common
 from jaxrnn._core.optional import optional
 from jaxrnn.train._truncated_bptt import Losses, truncated_bptt, weighted
 
@@ -57,9 +58,10 @@ def make_update(
         (total, weight, carry), grads = gradient(
             state.params, state.carry, window, None if key is None else jax.random.fold_in(key, state.step)
         )
-        weight = jnp.maximum(weight, jnp.finfo(total.dtype).tiny)
+        weight = jnp.maximum(weight.astype(total.dtype), jnp.finfo(total.dtype).tiny)
         grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
-        loss, norm = total / weight, optax.tree.norm(grads)
+        squares = [optax.tree.norm(g, squared=True) for g in jax.tree.leaves(grads)]  # in the type of each
+        loss, norm = total / weight, jnp.sqrt(sum(s.astype(common(*squares)) for s in squares))
         healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrnn._core.cell import Carry
+from jaxrnn._core.numerics import common
 from jaxrnn._core.rows import select
 
 # (params, carry, window) -> (losses [n, ...], weights [n, ...], carry); the leaves of a window are [n, ...].
@@ -31,7 +32,9 @@ def next_symbol(model: Any) -> Losses:
 
 def weighted(losses: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The weighted sum, and the sum of the weights. Where a weight is 0 the loss may be anything, NaN too."""
-    return jnp.where(weights != 0, losses * weights, 0).sum(), weights.sum()
+    dtype = common(losses, weights)
+    counted = jnp.where(weights.astype(bool), losses.astype(dtype) * weights.astype(dtype), 0)
+    return counted.sum(), weights.sum()
 
 
 def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None) -> Callable:

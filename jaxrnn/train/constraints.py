@@ -48,7 +48,7 @@ def orthogonal(
     Higham 1986, "Computing the polar decomposition".
     """
     _positive(scale, "scale")
-    return _projection("orthogonal", lambda s: s - scale, name, gates, every)
+    return _projection("orthogonal", lambda s: s - float(scale), name, gates, every)
 
 
 def spectral(
@@ -62,7 +62,7 @@ def spectral(
     name, gates, every and errors: as in `orthogonal`. Lefkimmiatis, Ward and Unser 2013, arXiv 1209.3318.
     """
     _positive(max_norm, "max_norm")
-    return _projection("spectral", lambda s: jnp.maximum(s - max_norm, 0), name, gates, every)
+    return _projection("spectral", lambda s: jnp.maximum(s - float(max_norm), 0), name, gates, every)
 
 
 _svd = one_by_one(functools.partial(jnp.linalg.svd, full_matrices=False))

@@ -60,13 +60,14 @@ def value_and_grad(loss: Callable, *, has_aux: bool = False) -> Callable:
     def scaled(params, scale, *args, **kwargs):
         out = loss(params, *args, **kwargs)
         value = jnp.asarray(out[0] if has_aux else out)
-        return value.astype(wide(value.dtype)) * scale, out
+        sums = wide(value.dtype)
+        return value.astype(sums) * scale.astype(sums), out
 
     gradient = jax.grad(scaled, has_aux=True)
 
     def value_and_gradient(loss_scale: LossScale, params: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         grads, out = gradient(params, loss_scale.scale, *args, **kwargs)
-        return out, jax.tree.map(lambda g: g.astype(wide(g.dtype)) / loss_scale.scale, grads)
+        return out, jax.tree.map(lambda g: g.astype(wide(g.dtype)) / loss_scale.scale.astype(wide(g.dtype)), grads)
 
     return value_and_gradient
 

@@ -24,7 +24,7 @@ def activation_regularization(ys: jax.Array, alpha: Any, valid: Any = None) -> j
     fit.
     """
     ys, valid, _ = _steps(ys, valid, None)
-    return alpha * _mean_square(ys, valid)
+    return jnp.asarray(alpha, ys.dtype) * _mean_square(ys, valid)
 
 
 def temporal_activation_regularization(ys: jax.Array, beta: Any, valid: Any = None, reset: Any = None) -> jax.Array:
@@ -41,7 +41,7 @@ def temporal_activation_regularization(ys: jax.Array, beta: Any, valid: Any = No
     # Selected before the difference, whose gradient would otherwise be 0 · NaN.
     pairs = valid[1:] & valid[:-1] & ~reset[1:]
     after, before = (jnp.where(pairs[..., None], side, 0) for side in (ys[1:], ys[:-1]))
-    return beta * _mean_square(after - before, pairs)
+    return jnp.asarray(beta, ys.dtype) * _mean_square(after - before, pairs)
 
 
 def embedding_dropout(key: Any, embedding: jax.Array, rate: float) -> jax.Array:

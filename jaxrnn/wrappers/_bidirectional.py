@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import one_array
+from jaxrnn._core.numerics import common
 from jaxrnn._core.record import factory
 
 MERGES = {
@@ -48,9 +49,11 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
         k1, k2 = (None, None) if key is None else jax.random.split(key)
         there, ys = run(forward, params["forward"], carry["forward"], xs, k1)
         back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
-        if merge in MERGES:
+        if isinstance(merge, str):
             one_array("bidirectional", forward, ys)
             one_array("bidirectional", backward, zs)
+            dtype = common(ys, zs)
+            ys, zs = ys.astype(dtype), zs.astype(dtype)
         if merge in ("sum", "mean") and jnp.shape(ys) != jnp.shape(zs):
             raise ValueError(
                 f"merge: expected y of one size from both cells for {merge!r}, got {checks.describe(ys)} of "

@@ -12,7 +12,7 @@ from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
 from jaxrnn._core.composition import one_array, within
-from jaxrnn._core.numerics import nonlinearity, product, row, widest
+from jaxrnn._core.numerics import common, nonlinearity, product, row, widest
 from jaxrnn._core.record import factory
 
 
@@ -54,7 +54,7 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
         _same_size("highway", cell, xs, ys)
         z = product(xs, params["kernel"], ys.dtype)
         t = jax.nn.sigmoid(z + row(params["bias"], z))
-        return carry, (t * ys + (1 - t) * xs.astype(t.dtype)).astype(ys.dtype)
+        return carry, (t * ys.astype(t.dtype) + (1 - t) * xs.astype(t.dtype)).astype(ys.dtype)
 
     return Cell(init, within(cell.start), within(cell.input), sequence=sequence, gates=cell.gates)
 
@@ -101,7 +101,7 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         return {"cell": params, "kernel": kernel_init(k2, (input_size, size), widest(params))}
 
     def sequence(run, params, carry, xs, key):
-        compute = jnp.promote_types(xs.dtype, params["kernel"].dtype)
+        compute = common(xs, params["kernel"])
         xs = product(xs, params["kernel"], compute).astype(compute)
         return run(cell, params["cell"], carry, xs, key)
 

@@ -30,7 +30,7 @@ def kept(key: Any, shape: tuple[int, ...], rate: float) -> jax.Array:
 def dropped(mask: jax.Array, value: jax.Array, rate: float) -> jax.Array:
     """value / (1 - rate) where the mask is True, else 0: what is expected is the value."""
     scaled = value.astype(wide(value.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to a half type
-    return jnp.where(mask, scaled, 0).astype(value.dtype)
+    return jnp.where(jnp.expand_dims(mask, range(value.ndim - mask.ndim)), scaled, 0).astype(value.dtype)
 
 
 def drop(key: Any, xs: Any, rate: float, per: str = "step") -> Any:

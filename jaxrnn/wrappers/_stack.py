@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import one_array
-from jaxrnn._core.numerics import widest
+from jaxrnn._core.numerics import common, widest
 from jaxrnn._core.record import factory
 from jaxrnn.wrappers._noise import drop, rate
 
@@ -61,7 +61,10 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
             if key is not None and i + 1 < len(cells):
                 y = drop(keys[2 * i + 1], y, dropout)
             x = _beside(first, y) if skip else y
-        return new, jnp.concatenate(ys, axis=-1) if skip else y
+        if skip:
+            dtype = common(*ys)
+            y = jnp.concatenate([y.astype(dtype) for y in ys], axis=-1)
+        return new, y
 
     first = cells[0].input
     return Cell(

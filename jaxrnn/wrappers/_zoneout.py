@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import around, at_leaves, in_parts
-from jaxrnn._core.numerics import like
+from jaxrnn._core.numerics import common, like
 from jaxrnn._core.record import factory
+from jaxrnn._core.rows import select
 from jaxrnn.wrappers._noise import rate
 
 
@@ -63,13 +63,19 @@ def _rates(cell, carry, h, c):
     return [h if name in ("h", "") else c for name in names]
 
 
+def _mean(p, a, b):
+    """Of a with the weight p and b, which may be of two types, or integers."""
+    dtype = common(a, b, p)
+    return p * a.astype(dtype) + (1 - p) * b.astype(dtype)
+
+
 @factory
 def _expected(cell: Cell, h: float, c: float) -> Cell:
     """Zoneout's expected value at each step."""
 
     def end(params, new, old, _):
         leaves = [
-            p * a + (1 - p) * b if p else b
+            _mean(p, a, b) if p else b
             for p, a, b in zip(_rates(cell, old, h, c), jax.tree.leaves(old), jax.tree.leaves(new), strict=True)
         ]
         return like(jax.tree.unflatten(jax.tree.structure(old), leaves), old)
@@ -87,7 +93,7 @@ def _drawn(cell: Cell, h: float, c: float) -> Cell:
     def end(params, new, old, masks):
         left = iter(masks)
         leaves: list[Any] = [
-            jnp.where(next(left), a, b) if p else b
+            select(next(left), a, b) if p else b
             for p, a, b in zip(_rates(cell, old, h, c), jax.tree.leaves(old), jax.tree.leaves(new), strict=True)
         ]
         return jax.tree.unflatten(jax.tree.structure(old), leaves)

@@ -81,15 +81,17 @@ class Forecaster(Record):
 
         past [..., P]: the inputs of this step. future [..., ahead, F]: those of the steps that follow.
         """
+        y = jnp.asarray(y, scale.scale.dtype)
         observed = ~jnp.isnan(y)
         x = self._inputs(jnp.where(observed, y, scale.location), observed, scale, past, future)
         carry, h = self.cell.step(params["cell"], carry, x)
         return carry, self._distribution(params, h, scale, future)
 
     def _inputs(self, ys, observed, scale, past, future):
-        parts = [(ys - scale.location) / scale.scale, observed.astype(ys.dtype)]
+        parts = [(ys - row(scale.location, ys)) / row(scale.scale, ys), observed]
         parts += [] if past is None else [past]
-        return jnp.concatenate(parts if future is None else [*parts, future[..., 0, :]], -1)
+        parts += [] if future is None else [future[..., 0, :]]
+        return jnp.concatenate([part.astype(ys.dtype) for part in parts], -1)
 
     def _distribution(self, params, h, scale, future):
         raw = product(h, params["readout"], h.dtype)
@@ -98,7 +100,8 @@ class Forecaster(Record):
         if "future" in params:
             raw = raw + product(future, params["future"], h.dtype).reshape(*future.shape[:-1], self.targets, -1)
         raw = raw.astype(scale.scale.dtype)
-        return HEADS[self.head].of(raw, scale.location[..., None, :], scale.scale[..., None, :], self.quantiles)
+        location, size = (jnp.expand_dims(a[..., None, :], range(raw.ndim - 2 - a.ndim)) for a in scale)
+        return HEADS[self.head].of(raw, location, size, self.quantiles)
 
     def apply(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[Carry, Distribution]:
         """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of what follows each step, in the units of ys).

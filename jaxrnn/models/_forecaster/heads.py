@@ -10,12 +10,14 @@ is one of y, and no Jacobian is left to be forgotten.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy import special, stats
+
+from jaxrnn._core.numerics import aligned, row
+from jaxrnn.models._forecaster.bisection import bisect
 
 Levels = tuple[float, ...]
 NOT_A_DISTRIBUTION = "head: expected one that is a distribution, such as 'gaussian', got 'point', which is one number"
@@ -66,7 +68,8 @@ class Gaussian(Distribution):
 
     def log_prob(self, y):
         """log p(y)."""
-        return stats.norm.logpdf(y, self.loc, self.scale)
+        loc, scale, y = aligned(self.loc, self.scale, y)
+        return stats.norm.logpdf(y, loc, scale)
 
     def mean(self):
         """loc."""
@@ -74,7 +77,8 @@ class Gaussian(Distribution):
 
     def quantile(self, q):
         """The y below which are q of it all."""
-        return self.loc + self.scale * special.ndtri(jnp.asarray(q, self.loc.dtype))
+        loc, scale, q = aligned(self.loc, self.scale, q)
+        return loc + scale * special.ndtri(q)
 
     def sample(self, key):
         """One y for each."""
@@ -102,7 +106,8 @@ class StudentT(Distribution):
 
     def log_prob(self, y):
         """log p(y)."""
-        return stats.t.logpdf(y, self.df, self.loc, self.scale)
+        df, loc, scale, y = aligned(self.df, self.loc, self.scale, y)
+        return stats.t.logpdf(y, df, loc, scale)
 
     def mean(self):
         """loc."""
@@ -110,10 +115,11 @@ class StudentT(Distribution):
 
     def quantile(self, q):
         """The y below which are q of it all, by bisection: P(|t| < x) = I_v(1/2, df/2) with v = x² / (df + x²)."""
-        q, df = jnp.broadcast_arrays(jnp.asarray(q, self.loc.dtype), self.df)
+        loc, scale, df, q = aligned(self.loc, self.scale, self.df, q)
+        q, df = jnp.broadcast_arrays(q, df)
         # In w = sqrt(v), of which x is a smooth function near the median too.
         w = bisect(lambda w: special.betainc(0.5, df / 2, w * w) >= jnp.abs(2 * q - 1), jnp.zeros_like(df), 1.0)
-        return self.loc + self.scale * jnp.sign(q - 0.5) * w * jnp.sqrt(df / ((1 - w) * (1 + w)))
+        return loc + scale * jnp.sign(q - 0.5) * w * jnp.sqrt(df / ((1 - w) * (1 + w)))
 
     def sample(self, key):
         """One y for each."""
@@ -146,7 +152,8 @@ class NegativeBinomial(Distribution):
 
         P(y) = Gamma(y + n) / (Gamma(n) y!) (1 / (1 + a))^n (a / (1 + a))^y,  n = 1 / alpha,  a = alpha mu
         """
-        n, a = 1 / self.alpha, self.alpha * self.mu
+        mu, alpha, y = aligned(self.mu, self.alpha, y)
+        n, a = 1 / alpha, alpha * mu
         there = jnp.maximum(y, 0)
         # Not jax.scipy.stats.nbinom: it takes 1 / (1 + a), which rounds to 1 for a small a, and its three log Gammas
         # cancel in float32 (off by 0.1 for n = 1e6). betaln does not, but has no more than 7 digits in float64 either.
@@ -162,7 +169,7 @@ class NegativeBinomial(Distribution):
 
     def quantile(self, q):
         """The smallest count with P(Y <= y) >= q, by bisection below the bound of Cantelli's inequality."""
-        q, mu, alpha = jnp.broadcast_arrays(jnp.asarray(q, self.mu.dtype), self.mu, self.alpha)
+        mu, alpha, q = jnp.broadcast_arrays(*aligned(self.mu, self.alpha, q))
         a, n = alpha * mu, 1 / alpha
         above = jnp.ceil(mu + jnp.sqrt((mu + a * mu) * q / (1 - q)))
 
@@ -202,25 +209,29 @@ class Quantiles(Distribution):
         steps = jnp.concatenate([jnp.zeros_like(raw[..., :1]), steps], -1)
         middle = len(levels) // 2
         values = raw[..., :1] + steps - steps[..., middle : middle + 1]
-        return Quantiles(jnp.asarray(location)[..., None] + jnp.asarray(scale)[..., None] * values, levels)
+        location, scale = (row(jnp.asarray(a)[..., None], values) for a in (location, scale))
+        return Quantiles(location + scale * values, levels)
 
     def loss(self, y: jax.Array, scale: Any) -> jax.Array:
         """The pinball loss, its mean over levels, in sizes of the series (Koenker and Bassett 1978)."""
-        q, error = self._levels(), jnp.asarray(y)[..., None] - self.values
-        return jnp.maximum(q * error, (q - 1) * error).mean(-1) / scale
+        values, y, scale, q = aligned(
+            self.values, jnp.asarray(y)[..., None], jnp.asarray(scale)[..., None], self.levels
+        )
+        error = y - values
+        return jnp.maximum(q * error, (q - 1) * error).mean(-1) / scale[..., 0]
 
     def _levels(self):
         return jnp.asarray(self.levels, self.values.dtype)
 
     def _slopes(self):
         """dy/dq between the levels [..., A - 1], and what the two tails fall off by [...]."""
-        slopes = jnp.diff(self.values, axis=-1) / jnp.diff(self._levels())
+        slopes = jnp.diff(self.values, axis=-1) / row(jnp.diff(self._levels()), self.values)
         return slopes, slopes[..., 0] * self.levels[0], slopes[..., -1] * (1 - self.levels[-1])
 
     def log_prob(self, y):
         """log p(y)."""
         slopes, low, high = self._slopes()
-        y = jnp.asarray(y)
+        y = row(jnp.asarray(y), low)
         at = jnp.clip((y[..., None] >= self.values).sum(-1) - 1, 0, len(self.levels) - 2)
         within = -jnp.log(jnp.take_along_axis(slopes, at[..., None], -1)[..., 0])
         below, above = jnp.minimum(y - self.values[..., 0], 0) / low, jnp.minimum(self.values[..., -1] - y, 0) / high
@@ -230,13 +241,13 @@ class Quantiles(Distribution):
         """The mean of that density."""
         _, low, high = self._slopes()
         q, v = self.levels, self.values
-        within = (jnp.diff(self._levels()) * (v[..., 1:] + v[..., :-1]) / 2).sum(-1)
+        within = (row(jnp.diff(self._levels()), v) * (v[..., 1:] + v[..., :-1]) / 2).sum(-1)
         return q[0] * (v[..., 0] - low) + within + (1 - q[-1]) * (v[..., -1] + high)
 
     def quantile(self, q):
         """The y below which are q of it all."""
         slopes, low, high = self._slopes()
-        q, levels = jnp.asarray(q, self.values.dtype), self._levels()
+        q, levels = row(jnp.asarray(q), low), self._levels()
         at = jnp.clip(jnp.searchsorted(levels, q, side="right") - 1, 0, len(self.levels) - 2)
         at = jnp.broadcast_to(at, self.values.shape[:-1])[..., None]
         start, slope = (jnp.take_along_axis(a, at, -1)[..., 0] for a in (self.values, slopes))
@@ -269,26 +280,12 @@ class Point(Distribution):
 
     def loss(self, y: jax.Array, scale: Any) -> jax.Array:
         """The squared error, in sizes of the series."""
-        return jnp.square((y - self.loc) / scale)
+        loc, scale, y = aligned(self.loc, scale, y)
+        return jnp.square((y - loc) / scale)
 
     def mean(self):
         """loc."""
         return self.loc
-
-
-def bisect(enough: Callable, low: jax.Array, high: Any, *, whole: bool = False) -> jax.Array:
-    """The smallest x in (low, high] with `enough(x)`, monotone; of whole numbers from `low`, if `whole`."""
-    turns = 2 * jnp.finfo(low.dtype).nmant  # more than enough for the bits of any of these numbers
-
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        middle = jnp.floor(middle) if whole else middle
-        yes = enough(middle)
-        return jnp.where(yes, low, middle), jnp.where(yes, middle, high)
-
-    high = jnp.broadcast_to(jnp.asarray(high, low.dtype), low.shape)
-    return jax.lax.fori_loop(0, turns, halve, (low, high))[1]
 
 
 HEADS: dict[str, Any] = {

@@ -57,7 +57,7 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
         return Scale(jnp.zeros_like(magnitude), magnitude)
     # In units of the magnitude, where no square overflows; what a constant varies by is only rounding.
     location = mean(ys)
-    variance = mean(jnp.square((ys - location) / magnitude))
+    variance = mean(jnp.square((ys - location[None]) / magnitude[None]))
     varies = variance > jnp.square(8 * jnp.finfo(ys.dtype).eps)
     return Scale(location, magnitude * jnp.sqrt(jnp.where(varies, variance, 1)))
 

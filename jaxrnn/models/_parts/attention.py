@@ -64,7 +64,7 @@ def attended(score: str, params: Params, query: jax.Array, memory: Memory) -> tu
     dtype = wide(values.dtype)
     if score == "concat":
         asked = product(query, params["query"], values.dtype)[..., None, :]
-        hidden = jnp.tanh(asked + keys.astype(asked.dtype))
+        hidden = jnp.tanh(asked + row(keys, asked))
         scores = (hidden * row(params["score"], hidden)).sum(-1)
     else:
         scores = jnp.einsum("...a,...sa->...s", query.astype(keys.dtype), keys, preferred_element_type=dtype)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core.cell import Carry, Params
-from jaxrnn._core.numerics import like, product, row
+from jaxrnn._core.numerics import common, like, product, row
 
 
 def init(key: Any, before: Any, after: Any, dtype: Any, *, always: bool = False) -> Params:
@@ -45,7 +45,8 @@ def crossed(params: Params, final: Any, start: Carry, axes: int) -> Carry:
 def flat(carry: Any, axes: int) -> jax.Array:
     """All real numbers of a carry side by side: [..., N], after as many batch axes."""
     leaves = [a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating)]
-    return jnp.concatenate([a.reshape(*a.shape[:axes], -1) for a in leaves], -1)
+    dtype = common(*leaves)
+    return jnp.concatenate([a.reshape(*a.shape[:axes], -1).astype(dtype) for a in leaves], -1)
 
 
 def flat_size(carry: Any) -> int:

@@ -28,7 +28,7 @@ def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, wei
             )
     if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         raise TypeError(f"labels: expected {letters} of int, classes numbered from 0, got {checks.describe(labels)}")
-    count = valid if weights is None else valid & (weights != 0)
+    count = valid if weights is None else valid & weighed(weights)
     if not is_traced(labels) and not is_traced(count):
         known = np.asarray(labels)  # by NumPy: within jit even a comparison of constants is traced
         wrong = ((known < 0) | (known >= classes)) & np.asarray(count)
@@ -37,6 +37,11 @@ def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, wei
             where = f" at {at}" if at else ""
             raise ValueError(f"labels: expected classes 0 to C - 1 with C={classes}, got {known[at]}{where}")
     return count
+
+
+def weighed(weights: Any) -> Any:
+    """Where weights, numbers or flags, are not 0: bool, NumPy's of NumPy's."""
+    return weights.astype(bool) if hasattr(weights, "astype") else weights != 0
 
 
 def mean_cross_entropy(logits: jax.Array, labels: Any, weights: Any, count: Any) -> jax.Array:

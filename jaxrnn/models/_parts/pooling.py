@@ -49,10 +49,11 @@ def pooled(pooling: str, params: Params, ys: jax.Array, valid: Any = True) -> ja
         highest = jnp.where(valid[..., None], ys, -jnp.inf).max(0)
         return _blank(valid.any(0), highest)
     if pooling == "mean":
-        weights = valid / jnp.maximum(valid.sum(0), 1).astype(wide(ys.dtype))
+        dtype = wide(ys.dtype)
+        weights = valid.astype(dtype) / jnp.maximum(valid.sum(0, keepdims=True), 1).astype(dtype)
     else:
         weights = attention_weights(params, ys, valid)
-    return (weights[..., None] * ys).sum(0).astype(ys.dtype)
+    return (weights[..., None] * ys.astype(weights.dtype)).sum(0).astype(ys.dtype)
 
 
 def attention_weights(params: Params, ys: jax.Array, valid: Any = True) -> jax.Array:
