@@ -141,6 +141,11 @@ FAULTS = {
         "one draw for every step": (".sample(jax.random.fold_in(key, k))", ".sample(key)", FORECAST),
     },
     "models/_forecaster/heads.py": {
+        "a Gaussian squares its scale": (
+            "stats.norm.logpdf((y - loc) / scale) - jnp.log(scale)",
+            "stats.norm.logpdf(y, loc, scale)",
+            "tests/test_heads.py -k unit",
+        ),
         "Student's df not above 2": ("StudentT(2 + positive(raw[..., 2])", "StudentT(positive(raw[..., 2])", HEADS),
         "negative binomial: sign of n log(1 + a)": ("ways - n * jnp.log1p(a)", "ways + n * jnp.log1p(a)", HEADS),
         "pinball the other way round": (

@@ -173,3 +173,29 @@ def test_losses_have_finite_gradients_far_out(name):
 
     assert jnp.isfinite(loss(raw)).all()
     assert jnp.isfinite(jax.jit(jax.grad(lambda raw: loss(raw).sum()))(raw)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1.0, 1e6, 1e12])
+@pytest.mark.parametrize("name", ["gaussian", "student_t", "quantile", "point"])
+def test_a_loss_knows_no_unit(name, unit, rng):
+    """In float32, from 1e-12 to 1e12: the gradients for what the network puts out are those of unit 1, in float64.
+
+    The Gaussian's is z and z² - 1 times the slope of softplus, by hand.
+    """
+    raw = rng.standard_normal((40, HEADS[name].parameter_count(LEVELS)))
+    y, location, scale = 5 * rng.standard_normal(40), rng.standard_normal(40), np.exp(rng.standard_normal(40))
+
+    def gradient(unit, dtype):
+        def loss(raw):
+            its, where, size = (jnp.asarray(unit * a, dtype) for a in (y, location, scale))
+            return HEADS[name].of(raw, where, size, LEVELS).loss(its, size).sum()
+
+        return np.asarray(jax.jit(jax.grad(loss))(jnp.asarray(raw, dtype)), float)
+
+    found, expected = gradient(unit, "float32"), gradient(1.0, "float64")
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
+    if name == "gaussian":
+        soft = np.logaddexp(raw[:, 1], 0) + float(jnp.finfo("float64").eps)
+        z = (y - location - scale * raw[:, 0]) / (scale * soft)
+        by_hand = np.stack([-z / soft, (1 - z**2) / soft / (1 + np.exp(-raw[:, 1]))], -1)
+        np.testing.assert_allclose(expected, by_hand, rtol=1e-9)

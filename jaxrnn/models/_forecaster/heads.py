@@ -69,7 +69,8 @@ class Gaussian(Distribution):
     def log_prob(self, y):
         """log p(y)."""
         loc, scale, y = aligned(self.loc, self.scale, y)
-        return stats.norm.logpdf(y, loc, scale)
+        # Of a number without a unit: the square of a scale, which SciPy takes, float32 holds from 1e-19 to 1e19 only.
+        return stats.norm.logpdf((y - loc) / scale) - jnp.log(scale)
 
     def mean(self):
         """loc."""
@@ -107,7 +108,7 @@ class StudentT(Distribution):
     def log_prob(self, y):
         """log p(y)."""
         df, loc, scale, y = aligned(self.df, self.loc, self.scale, y)
-        return stats.t.logpdf(y, df, loc, scale)
+        return stats.t.logpdf((y - loc) / scale, df) - jnp.log(scale)
 
     def mean(self):
         """loc."""
