@@ -48,7 +48,7 @@ __all__ = [
 __all__ += cells.__all__
 __all__ += wrappers.__all__
 
-# Keeps `import jaxrnn.ragged` and the others working where 0.1 had them.
+# Keeps `import jaxrnn.ragged` and the other module paths of 0.1 working.
 for _module in (constraints, loss_scale, ragged, regularizers, taps):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 

@@ -42,7 +42,7 @@ def indrnn(
     recurrent_init: Callable = indrnn_uniform(),
     **options: Unpack[Pointwise],
 ) -> Cell:
-    """IndRNN, in which each unit sees only itself: x [..., D], h [..., H] -> h', y [..., H].
+    """IndRNN, in which each unit recurs only on itself: x [..., D], h [..., H] -> h', y [..., H].
 
         h' = relu(x W + u h + b),    y = h'
 

@@ -37,7 +37,7 @@ def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
 
 
 def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
-    """(train, held-out) text: the last fraction `held_out` of the characters, as whole files if there are several.
+    """(train, held-out): the last fraction `held_out` of the characters is held out, in whole files if several.
 
     Raises ValueError for a fraction outside (0, 1), TypeError for a single text that is not in a list.
     """
@@ -67,7 +67,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str, kind: str = "characters", *, at_least: int = 1, at_most: int | None = None) -> Vocabulary:
-        """The vocabulary of a text: its `at_most` most frequent symbols, of those that occur `at_least` times.
+        """The vocabulary of a text: its `at_most` most frequent symbols that occur at least `at_least` times.
 
         Raises ValueError for an unknown kind, TypeError unless `text` is one string.
         """

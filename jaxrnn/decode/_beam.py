@@ -131,7 +131,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         candidates = jnp.where(ended[..., None], itself, total[..., None] + ahead)
         grown = jnp.where(ended, lengths, t + 1)
         scores = (candidates / penalty(grown)[..., None]).reshape(*batch, -1)
-        best, at = lax.top_k(scores, width)  # of ties the first
+        best, at = lax.top_k(scores, width)  # on ties the first
         parent, symbol = at // symbols, (at % symbols).astype(jnp.int32)
         total = jnp.take_along_axis(candidates.reshape(scores.shape), at, -1)
         leaves = [follow(a, b, ended, parent) if mine else b for a, b, mine in zip(leaves, new, own, strict=True)]

@@ -28,7 +28,7 @@ class Chooser(Record):
 
 @factory
 def greedy() -> Chooser:
-    """The likeliest symbol; of ties the first."""
+    """The likeliest symbol; on a tie, the first."""
     return Chooser(lambda key, logits: jnp.argmax(logits, -1).astype(jnp.int32))
 
 

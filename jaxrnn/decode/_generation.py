@@ -38,7 +38,7 @@ def generate(
     returned carry has read everything but the last token, so `generate(step, params, carry, tokens[-1:], more, ...)`
     continues. Compiles once for each (step, P, length, choose, ...), so pass the same `model.step`.
 
-    key: for `choose`, which gets a different one for each symbol; not needed if it does not sample, as `greedy()`.
+    key: for `choose`, which gets a different one for each symbol; not needed by those that do not sample.
     end: the number of a symbol, or several. A row that has written one is at its end: it holds its carry, which has
         read all but that symbol, and writes `pad`. (Only leaves whose first axes are the batch axes are held; a step
         count, for example, goes on.) End symbols in the prime have no effect.

@@ -13,7 +13,7 @@ from jaxrnn._core.record import Record, arguments
 
 
 def to_config(value: Any) -> Any:
-    """A record as plain JSON: {"call": name, "options": {...}}, and so are records among the options.
+    """A record as plain JSON: {"call": name, "options": {...}}, with records among the options too.
 
     Raises TypeError for a record made by hand, and for an option that is a function without a name in jax.nn or
     jax.numpy, because neither can be rebuilt from a file.

@@ -96,7 +96,7 @@ def _expected(cell: Cell, input_size: int) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _array(name: str, value: Any, axes: dict[str, int], transposed: bool = False) -> jax.Array:
-    """`value` with these axes, which come in the other order if transposed; or an error that says what was expected."""
+    """`value` with these axes, which it has in reverse order if transposed; or an error that says what was expected."""
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     came = checks.describe(None if value is None else array)
     letters, shape = list(axes), tuple(axes.values())

@@ -37,7 +37,7 @@ SMALLEST, LARGEST = 2.0**-24, 2.0**24  # so that the scale never becomes 0 or in
 
 
 class LossScale(NamedTuple):
-    """What the loss is multiplied by, and for how many gradients that was fine."""
+    """The factor of the loss, and the number of finite gradients since it last changed."""
 
     scale: jax.Array  # [] float32, a power of two
     good: jax.Array  # [] int32, finite gradients since the scale last changed

@@ -60,7 +60,7 @@ def cut_gradient(cell: Cell) -> Cell:
     """The same cell, with no gradient through its recurrent products.
 
     The gradient still flows along the pointwise path from carry to carry, such as an LSTM's f c; in an Elman cell it
-    reaches back one step only. Values are untouched. Keeps the three parts; around a composition it wraps each member.
+    stays within one step. Values are untouched. Keeps the three parts; around a composition it wraps each member.
     FlashRNN's recurrent gradient cut; the LSTM of 1997 was trained this way (Hochreiter and Schmidhuber).
     Raises TypeError (for a composition: when traced) for a cell that is not in three parts.
     """

@@ -26,7 +26,7 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         (Semeniuta, Severyn and Barth 2016, arXiv 1603.05118). For cells with gates.
     on="carry": drops what the recurrent products read, h_{t-1} <- m h_{t-1} / (1 - rate); where the carry is used
         pointwise, it is whole. Each product of a step has its own mask (in a GRU that resets before the product: one
-        for the gates, one for r h); an LSTM's projection, which does not feed another step directly, has none.
+        for the gates, one for r h); an LSTM's projection, which does not connect steps, has none.
 
     m [..., H] of 0 and 1, 0 with probability `rate`, is drawn for every row: anew at each step (per="step"), or once
     for all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a

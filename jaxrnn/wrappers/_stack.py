@@ -23,7 +23,7 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
     skip: every layer also reads x, as [x, y below], and the stack's y is the concatenation of all layers' y (Graves
         2013, arXiv 1308.0850). To add x to a layer's y instead, wrap the layer in `residual`.
     dropout: the rate of dropout between layers, when `unroll` has a key: a new mask at each step, the rest times
-        1 / (1 - dropout), none on the output of the stack; as PyTorch's `dropout`.
+        1 / (1 - dropout), none on the output of the stack; like PyTorch's `dropout`.
 
     PyTorch's `bidirectional=True, num_layers=L` is `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
     Raises TypeError for arguments that are not cells, ValueError unless `names` has one distinct name for each.

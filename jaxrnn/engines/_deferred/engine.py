@@ -82,7 +82,7 @@ def _deferred(cell, params, carry, xs, chunk):
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
-        axes=(0, 1),  # of the carry, and after time of what is stacked
+        axes=(0, 1),  # first in the carry, after time in what is stacked
     )
     end, stacked = over_time(*reverse_only((params, carry, xs)))
     # The carries of all steps, for `output`. Leaves that it does not read were not stacked, and are zeros.

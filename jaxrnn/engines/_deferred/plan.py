@@ -28,7 +28,7 @@ from jaxrnn.engines._deferred.program import (
 )
 
 
-# Integer leaves (flags, tokens) have no gradient: functions are differentiated in the list of the other leaves.
+# Integer leaves (flags, tokens) have no gradient: functions are differentiated with respect to a list of the others.
 def is_real(leaf: Any) -> bool:
     """Whether a leaf has a gradient."""
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
@@ -61,7 +61,7 @@ def pull(f: Any, *args: Any) -> Any:
 
 
 class Plan(NamedTuple):
-    """The equations of one step, and which variables are what.
+    """The equations of one step, and the roles of its variables.
 
     The forward loop evaluates `forward` from (params, carry, u), or `advance` where nothing is kept; the reverse loop
     `recompute` and `backward` from (params, saved, ct).

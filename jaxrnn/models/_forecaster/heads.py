@@ -277,7 +277,7 @@ class Point(Distribution):
 
 
 def bisect(enough: Callable, low: jax.Array, high: Any, *, whole: bool = False) -> jax.Array:
-    """The smallest x in (low, high] with `enough(x)`, which is monotone; whole: the smallest whole number."""
+    """The smallest x in (low, high] with `enough(x)`, which is monotone; among whole numbers, if `whole`."""
     turns = 2 * jnp.finfo(low.dtype).nmant  # more than enough to determine every bit
 
     def halve(_, ends):
