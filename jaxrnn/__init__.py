@@ -1,4 +1,4 @@
-"""Recurrent neural networks in JAX as pure functions: a cell is written once and run over time in every way."""
+"""Recurrent neural networks in JAX as pure functions: a cell is written once and runs over time in every engine."""
 
 import importlib
 import sys
@@ -48,13 +48,13 @@ __all__ = [
 __all__ += cells.__all__
 __all__ += wrappers.__all__
 
-# `import jaxrnn.ragged` and the like are where 0.1 had them.
+# Keeps `import jaxrnn.ragged` and the other module paths of 0.1 working.
 for _module in (constraints, loss_scale, ragged, regularizers, taps):
     sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 
 def __getattr__(name: str):
-    """The modules for flax, which load it when they are first asked for."""
+    """Import the flax modules on first access, so that `import jaxrnn` does not import flax."""
     if name not in ("linen", "nnx"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")

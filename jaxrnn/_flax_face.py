@@ -1,4 +1,4 @@
-"""What the modules for flax share: flax's names for the arguments and its order of axes, around `unroll`."""
+"""What the flax modules share: `unroll` with flax's argument names and axis order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from jaxrnn._core.rows import inside
 from jaxrnn.engines import scan
 from jaxrnn.run import unroll as time_first
 
-# What computes the same. Not MGUCell: flax resets after the product and keeps where the paper, and `mgu`, replaces.
+# Cells that compute the same. Not MGUCell: in flax it resets after the product, and its gate keeps the old state where
+# that of the paper, and of `mgu`, replaces it.
 OURS = {"SimpleCell": "elman", "LSTMCell": "lstm", "OptimizedLSTMCell": "lstm", "GRUCell": "gru"}
 
 
 def refuse_other_cells(cell: Any) -> None:
-    """Raise TypeError for what is not a jaxrnn Cell; for a cell of flax it says which call to write instead."""
+    """Raise TypeError unless `cell` is a jaxrnn Cell; for a flax cell it says which call to write instead."""
     if isinstance(cell, Cell):
         return
     kind = cell if isinstance(cell, type) else type(cell)
@@ -39,7 +40,7 @@ def refuse_other_cells(cell: Any) -> None:
 
 @functools.lru_cache(maxsize=256)
 def is_noisy(cell: Cell, input_size: int) -> bool:
-    """Whether the key has a part in what `unroll` gives: read off its program, so that no cell needs to say it."""
+    """Whether the results of `unroll` depend on the key: read off its jaxpr, so that no cell needs to declare it."""
     if cell.sequence is None:
         return False
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
@@ -107,7 +108,7 @@ def unroll(
 
 
 def _in_order_of_computation(ys: Any, lengths: Any) -> Any:
-    """ys [T, ...] of a reversed run with each row's last step first; what is past a row's end stays there."""
+    """ys [T, ...] of a reversed run with each row's last step first; padding stays at the end of its row."""
     if lengths is None:
         return jax.tree.map(lambda y: jnp.flip(y, 0), ys)
     time = jax.tree.leaves(ys)[0].shape[0]

@@ -1,11 +1,11 @@
-"""What parameters start from. An initializer is `f(key, shape, dtype) -> array`, as in jax.nn.initializers and flax.
+"""Initializers of parameters: functions `f(key, shape, dtype) -> array`, as in jax.nn.initializers and flax.
 
-A cell asks for each gate's block [fan_in, H] by itself and puts the blocks side by side, so that `orthogonal` is
-orthogonal per gate and fans are counted per gate; `joint(f)` asks for all gates at once, as Keras does.
-Draws are made in float32 (float64 for float64) and then cast: QR knows no bfloat16, and a bfloat16 uniform has 256
-values.
+A cell draws each gate's block [fan_in, H] separately and puts the blocks side by side, so that `orthogonal` is
+orthogonal per gate and fans are counted per gate; `joint(f)` draws all gates at once, as Keras does.
+Draws are made in float32 (float64 for float64) and then cast: QR does not support bfloat16, and a bfloat16 uniform has
+only 256 values.
 
-Every function here returns a value: made twice with the same arguments it is equal, so cells that hold it are too.
+Every initializer is a record: two made with the same arguments are equal, and so are the cells that hold them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jaxrnn._core.record import Record, factory
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Initializer(Record):
-    """`draw(key, shape, dtype)` as a value. `is_joint`: draws the blocks of all gates at once."""
+    """`draw(key, shape, dtype)` as a record. `is_joint`: it draws the blocks of all gates at once."""
 
     draw: Callable[[Any, tuple[int, ...], Any], jax.Array]
     is_joint: bool = False
@@ -48,13 +48,13 @@ def constant(value: float) -> Initializer:
 
 @factory
 def identity(scale: float = 1.0) -> Initializer:
-    """`scale` on the diagonal, 0 elsewhere: the IRNN start (Le, Jaitly and Hinton 2015, arXiv 1504.00941)."""
+    """`scale` on the diagonal, 0 elsewhere: as in the IRNN (Le, Jaitly and Hinton 2015, arXiv 1504.00941)."""
     return Initializer(lambda key, shape, dtype: scale * jnp.eye(*shape, dtype=dtype))
 
 
 @factory
 def orthogonal(scale: float = 1.0) -> Initializer:
-    """Rows or columns orthonormal, times `scale` (Saxe, McClelland and Ganguli 2014, arXiv 1312.6120)."""
+    """Orthonormal rows or columns, times `scale` (Saxe, McClelland and Ganguli 2014, arXiv 1312.6120)."""
     draw = jax.nn.initializers.orthogonal(scale)
     return Initializer(lambda key, shape, dtype: one_by_one(lambda key: draw(key, shape, dtype))(key))
 
@@ -91,9 +91,9 @@ def lecun_normal() -> Initializer:
 
 @factory
 def uniform_hidden(axis: int = -1, draws: int = 1) -> Initializer:
-    """Uniform in ±1/sqrt(H), H being the size of `axis`: what PyTorch gives every recurrent parameter.
+    """Uniform in ±1/sqrt(H), where H is the size of `axis`: PyTorch's default for every recurrent parameter.
 
-    `draws`: how many such numbers are added; 2 is the sum of PyTorch's two bias vectors.
+    `draws`: how many draws are added; 2 gives the sum of PyTorch's two bias vectors.
     """
 
     def draw(key, shape, dtype):
@@ -105,9 +105,9 @@ def uniform_hidden(axis: int = -1, draws: int = 1) -> Initializer:
 
 @factory
 def chrono(longest: float) -> Initializer:
-    """log u with u uniform in [1, longest - 1]: a remembering gate whose memory spans up to `longest` steps.
+    """log u with u uniform in [1, longest - 1]: the bias of a gate that remembers for up to `longest` steps.
 
-    For `lstm(forget_bias=chrono(T))`, `gru(update_bias=...)` and `gated(update_bias=...)`, which take the signs
+    For `lstm(forget_bias=chrono(T))`, `gru(update_bias=...)` and `gated(update_bias=...)`, which give it the sign
     that their gates need. Tallec and Ollivier 2018, arXiv 1804.11188. Raises ValueError for `longest` of 2 or less.
     """
     if longest <= 2:
@@ -129,14 +129,14 @@ def gates(initializer: Callable, key: Any, count: int, shape: tuple[int, ...], d
 
 
 def remember(bias: float | Callable, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """The bias [H] that a remembering gate starts from: a number, or a draw of an initializer such as chrono."""
+    """The initial bias [H] of a remembering gate: a number, or a draw from an initializer such as chrono."""
     return bias(key, shape, dtype) if callable(bias) else jnp.full(shape, bias, dtype)
 
 
 def torch_defaults(cell: str) -> dict[str, Any]:
-    """Options that make the cell named `cell` start as PyTorch's: `lstm(H, **torch_defaults("lstm"))`.
+    """Options that initialize the cell named `cell` as PyTorch does: `lstm(H, **torch_defaults("lstm"))`.
 
-    Everything uniform in ±1/sqrt(H), no forget bias; a bias that stands for PyTorch's two is the sum of two draws.
+    Everything uniform in ±1/sqrt(H), no forget bias; a bias that replaces PyTorch's two is the sum of two draws.
     """
     both = cell == "gru"  # the one cell here that keeps both of PyTorch's biases
     return {
@@ -149,7 +149,7 @@ def torch_defaults(cell: str) -> dict[str, Any]:
 
 
 def keras_defaults(cell: str) -> dict[str, Any]:
-    """Options that make the cell named `cell` start as Keras's: glorot and orthogonal over all gates at once.
+    """Options that initialize the cell named `cell` as Keras does: Glorot and orthogonal over all gates at once.
 
     Biases 0, but 1 on the LSTM's forget gate.
     """
@@ -162,7 +162,7 @@ def keras_defaults(cell: str) -> dict[str, Any]:
 
 
 def flax_defaults(cell: str) -> dict[str, Any]:
-    """Options that make the cell named `cell` start as flax.linen's: LeCun normal and orthogonal per gate, biases 0."""
+    """Options that initialize the cell named `cell` as flax.linen: LeCun normal, orthogonal per gate, biases 0."""
     return {
         "kernel_init": lecun_normal(),
         "recurrent_init": orthogonal(),

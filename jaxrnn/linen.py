@@ -1,6 +1,6 @@
-"""jaxrnn.linen.RNN: a cell of jaxrnn as a module of flax.linen, with the arguments of flax.linen.RNN.
+"""jaxrnn.linen.RNN: a jaxrnn cell as a flax.linen module, with the arguments of flax.linen.RNN.
 
-Loads flax, which `import jaxrnn` does not.
+Imports flax, which `import jaxrnn` does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxrnn._core.cell import Carry, Cell
 
 
 class RNN(nn.Module):
-    """Any Cell of jaxrnn over time: inputs [..., T, D] -> outputs [..., T, H], as flax.linen.RNN.
+    """Any jaxrnn Cell over time: inputs [..., T, D] -> outputs [..., T, H], like flax.linen.RNN.
 
         model = jaxrnn.linen.RNN(jaxrnn.lstm(64))
         variables = model.init(jax.random.key(0), inputs)
@@ -25,18 +25,18 @@ class RNN(nn.Module):
     cell: a Cell: `jaxrnn.lstm(64)`, a stack, any wrapper; not a cell of flax, whose weights jaxrnn.interop will carry.
     time_major: inputs and outputs are [T, ..., D] and [T, ..., H], mask and reset [T, ...].
     return_carry: return (carry, outputs).
-    reverse: from right to left, each row from its own last step.
-    keep_order: outputs of a reversed run stand at the positions of their inputs. This is True here, where flax has
-        False: False gives them in the order they are computed in, the last step of each row first, as flax does.
-    engine: one of jaxrnn.engines; None takes the best for the cell.
-    deterministic: whether the cell's noise (dropout, zoneout ...) is off, here or in the call, as nn.Dropout has it;
+    reverse: run from right to left, each row from its own last step.
+    keep_order: whether the outputs of a reversed run are at the positions of their inputs. The default is True, in flax
+        False: outputs are then in the order they are computed in, the last step of each row first.
+    engine: one of jaxrnn.engines; None: the default for the cell.
+    deterministic: whether the cell's noise (dropout, zoneout ...) is off, set here or in the call, as in nn.Dropout;
         the noise takes its key from rngs={"dropout": key}. A cell without noise needs neither.
 
-    The variables are {"params": {"cell": ...}} with what `cell.init` makes: kernel [D, G·H], recurrent_kernel, bias ...
+    The variables are {"params": {"cell": ...}}, with the params of `cell.init`: kernel [D, G·H], recurrent_kernel, ...
 
-    Beside keep_order, this differs from flax.linen.RNN so: outputs are 0 past the end of a row; a row of length 0 keeps
-    its initial carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).
-    Raises TypeError for what is not a Cell of jaxrnn.
+    Other differences from flax.linen.RNN: outputs are 0 past the end of a row; a row of length 0 keeps its initial
+    carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).
+    Raises TypeError if `cell` is not a jaxrnn Cell.
     """
 
     cell: Cell
@@ -68,11 +68,11 @@ class RNN(nn.Module):
     ) -> Any:
         """Run over inputs [..., T, D] -> outputs [..., T, H], or (carry, outputs) with return_carry.
 
-        initial_carry: where to begin, of the cell's own kind (`initialize_carry` makes one).
+        initial_carry: the carry to start from, of the cell's own type (`initialize_carry` makes one).
         seq_lengths [...] int: row b has steps 0 to seq_lengths[b] - 1; past them outputs are 0 and the carry is held.
         mask [..., T] bool: where False the carry is held and the output is 0.
         reset [..., T] bool: where True the row restarts from its initial carry before this step.
-        What else is given stands in for the attribute of that name.
+        The other arguments override the attributes of the same name.
         Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
         """
         input_size = jax.tree.leaves(inputs)[0].shape[-1]
@@ -101,7 +101,7 @@ class RNN(nn.Module):
         return self.cell.step(self._params(), carry, x)
 
     def initialize_carry(self, input_shape: tuple[int, ...]) -> Carry:
-        """The carry a row begins with, for one step's input of shape [..., D]; also by `apply(..., method=...)`."""
+        """The initial carry, for one step's input of shape [..., D]: `apply(..., method="initialize_carry")`."""
         return self.cell.initial_carry(self._params(), tuple(input_shape[:-1]))
 
     def _params(self) -> Any:

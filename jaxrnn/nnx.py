@@ -1,6 +1,6 @@
-"""jaxrnn.nnx.RNN: a cell of jaxrnn as a module of flax.nnx, with the arguments of flax.nnx.RNN.
+"""jaxrnn.nnx.RNN: a jaxrnn cell as a flax.nnx module, with the arguments of flax.nnx.RNN.
 
-Loads flax, which `import jaxrnn` does not.
+Imports flax, which `import jaxrnn` does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxrnn._core.cell import Carry, Cell
 
 
 class RNN(nnx.Module):
-    """Any Cell of jaxrnn over time: inputs [..., T, D] -> outputs [..., T, H], as flax.nnx.RNN.
+    """Any jaxrnn Cell over time: inputs [..., T, D] -> outputs [..., T, H], like flax.nnx.RNN.
 
         model = jaxrnn.nnx.RNN(jaxrnn.lstm(64), 32, rngs=nnx.Rngs(0))
         outputs = model(inputs, seq_lengths=lengths)
@@ -24,19 +24,19 @@ class RNN(nnx.Module):
     input_size: D.
     time_major: inputs and outputs are [T, ..., D] and [T, ..., H], mask and reset [T, ...].
     return_carry: return (carry, outputs).
-    reverse: from right to left, each row from its own last step.
-    keep_order: outputs of a reversed run stand at the positions of their inputs. This is True here, where flax has
-        False: False gives them in the order they are computed in, the last step of each row first, as flax does.
-    engine: one of jaxrnn.engines; None takes the best for the cell.
+    reverse: run from right to left, each row from its own last step.
+    keep_order: whether the outputs of a reversed run are at the positions of their inputs. The default is True, in flax
+        False: outputs are then in the order they are computed in, the last step of each row first.
+    engine: one of jaxrnn.engines; None: the default for the cell.
     deterministic: whether the cell's noise (dropout, zoneout ...) is off; `model.train()` and `model.eval()` set it.
-    rngs: draws the parameters from the stream "params"; the noise takes its keys from a fork of the stream "dropout".
+    rngs: the stream "params" draws the parameters; the noise takes its keys from a fork of the stream "dropout".
 
     `model.cell` holds the parameters: the pytree of `cell.init` with an nnx.Param for each array. nnx.state shows them
     under 'cell' by the cell's own names (kernel [D, G·H], recurrent_kernel, bias ...). `model.definition` is the Cell.
 
-    Beside keep_order, this differs from flax.nnx.RNN so: outputs are 0 past the end of a row; a row of length 0 keeps
-    its initial carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).
-    Raises TypeError for what is not a Cell of jaxrnn.
+    Other differences from flax.nnx.RNN: outputs are 0 past the end of a row; a row of length 0 keeps its initial
+    carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).
+    Raises TypeError if `cell` is not a jaxrnn Cell.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RNN(nnx.Module):
         self.engine = nnx.static(engine)
         self.deterministic = deterministic
         self.noisy = face.is_noisy(cell, input_size)
-        # A model without noise keeps no state of random numbers: nnx.split(model, nnx.Param) is then all of it.
+        # A model without noise keeps no random state, so nnx.split(model, nnx.Param) covers all of it.
         self.rngs = rngs.dropout.fork() if self.noisy else nnx.data(None)
 
     @property
@@ -87,12 +87,12 @@ class RNN(nnx.Module):
     ) -> Any:
         """Run over inputs [..., T, D] -> outputs [..., T, H], or (carry, outputs) with return_carry.
 
-        initial_carry: where to begin, of the cell's own kind (`initialize_carry` makes one).
+        initial_carry: the carry to start from, of the cell's own type (`initialize_carry` makes one).
         seq_lengths [...] int: row b has steps 0 to seq_lengths[b] - 1; past them outputs are 0 and the carry is held.
         mask [..., T] bool: where False the carry is held and the output is 0.
         reset [..., T] bool: where True the row restarts from its initial carry before this step.
-        rngs: where the noise of this call comes from, an nnx.Rngs, a stream or a key, instead of the model's stream.
-        What else is given stands in for the attribute of that name.
+        rngs: an nnx.Rngs, a stream or a key for the noise of this call, instead of the model's stream.
+        The other arguments override the attributes of the same name.
         Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
         """
         return_carry = self.return_carry if return_carry is None else return_carry
@@ -124,7 +124,7 @@ class RNN(nnx.Module):
         return self.definition.step(self.params, carry, x)
 
     def initialize_carry(self, input_shape: tuple[int, ...]) -> Carry:
-        """The carry that a row begins with, for one step's input of shape [..., D]."""
+        """The initial carry, for one step's input of shape [..., D]."""
         return self.definition.initial_carry(self.params, tuple(input_shape[:-1]))
 
     def set_view(self, deterministic: bool | None = None) -> None:

@@ -1,1 +1,1 @@
-"""What the rooms above are built on, private: the contract, records, checks, types and products, loops, rows."""
+"""What all other rooms are built on, private: the contract, records, checks, types and products, loops, rows."""

@@ -1,4 +1,4 @@
-"""The contract: what a cell is, the parts it is made of, and the types it computes in.
+"""The contract: what a cell is, and the parts it is made of.
 
 The axis letters, used in every docstring, comment and message:
 
@@ -17,7 +17,7 @@ A cell has three parts, a drive, one or more stages and an output:
     carry_t = s
     y_t = output(params, carry_t)          sees no other step: outside the loop again
 
-A stage may have no `recur`; its `update` is then given v=None (that is how a reset comes before the product).
+A stage may have no `recur`; its `update` then gets v=None (this is how a reset comes before the product).
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ from jaxrnn._core.record import Record
 
 Params = Any  # a pytree of arrays
 Carry = Any  # a NamedTuple of arrays, each [..., features]
-Inputs = Any  # an array [..., D], or the pytree that a cell asks for
+Inputs = Any  # an array [..., D], or the pytree that the cell takes
 
 
 class Stage(NamedTuple):
-    """One turn of the loop: a product that is affine in the state, then a pointwise update."""
+    """One stage of a step: a product that is affine in the state, then a pointwise update."""
 
     recur: Callable[[Params, Any], Any] | None
     update: Callable[[Params, Any, Any, Any], Any]
-    recurrent: bool = True  # whether the product leads from step to step; that of an LSTM's projection does not
+    recurrent: bool = True  # whether the product connects one step to the next; that of an LSTM's projection does not
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Cell(Record):
-    """A recurrent cell: a frozen record of pure functions. See the module's text for the three parts.
+    """A recurrent cell: a frozen record of pure functions. See the module docstring for the three parts.
 
     Give either `drive` and `stages` (and `output`, if it is not `carry.h`), or one `plain_step`, or, for a composition
-    of other cells, a `sequence`; one with noise has its parts for evaluation, and a `sequence` beside them.
+    of other cells, a `sequence`. A cell with noise has both: its parts, for evaluation, and a `sequence`.
 
         init(key, input_size) -> params
-        start(params) -> carry                        the carry a row begins with, no batch axis
-        input(params) -> jax.ShapeDtypeStruct         one input, no batch axis; None: an array [D], not checked
-        plain_step(params, carry, x) -> (carry, y)    for a cell that has no parts
+        start(params) -> carry                        the initial carry of a row, without batch axes
+        input(params) -> jax.ShapeDtypeStruct         one input, without batch axes; None: an array [D], not checked
+        plain_step(params, carry, x) -> (carry, y)    for a cell without parts
         sequence(run, params, carry, xs, key) -> (carry, ys)
-                                                      how `unroll` runs it: by `run(cell, params, carry, xs, key,
-                                                      backwards=False)`, which runs a member over all of T. Carries go
-                                                      through it unread. key: None, or what noise is drawn from. `step`
-                                                      is made of it too, with x for xs; so it does not touch the time
-                                                      axis where key is None
+                                                      how `unroll` runs it: with `run(cell, params, carry, xs, key,
+                                                      backwards=False)`, which runs a member over all of T. It passes
+                                                      carries on without reading them. key: for noise, or None. `step`
+                                                      calls it too, with x for xs, so it must not touch the time axis
+                                                      if key is None
         gates                                         one letter for each block of H columns in the kernels
     """
 
@@ -82,11 +82,11 @@ class Cell(Record):
 
     @property
     def has_parts(self) -> bool:
-        """Whether the cell is written in three parts, as most engines want it."""
+        """Whether the cell is written in three parts, as engines.deferred requires."""
         return self.drive is not None
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The carry that every row begins with: `start(params)` for each row, leaves [*batch_shape, H]."""
+        """The initial carry: `start(params)` for every row, leaves [*batch_shape, H]."""
         batch_shape = checks.batch_shape(batch_shape)
         checks.params(self, params)
         return jax.tree.map(lambda a: jnp.broadcast_to(a, (*batch_shape, *jnp.shape(a))), self.start(params))
@@ -94,7 +94,7 @@ class Cell(Record):
     def step(self, params: Params, carry: Carry, x: Inputs) -> tuple[Carry, Any]:
         """One step: carry [..., H], x [..., D] -> (carry, y [..., H]).
 
-        `functools.partial(cell.step, params)` is a body for `lax.scan`. The carry keeps its types. There is no noise.
+        `functools.partial(cell.step, params)` can be the body of `lax.scan`. The carry keeps its types. No noise.
         Raises ValueError or TypeError, when traced, for a carry, an input or params that do not fit, and for a
         composition that needs the whole sequence.
         """
@@ -112,7 +112,7 @@ class Cell(Record):
         return step_with(run, self, params, carry, x, None)
 
     def outputs(self, params: Params, x: Any = None) -> Any:
-        """Shape and type of one y for an input of shape x (None: one input), as a jax.ShapeDtypeStruct."""
+        """The shape and type of y for an input like x (None: one without batch axes), as a jax.ShapeDtypeStruct."""
         if x is None:
             if self.input is None:
                 raise ValueError(f"{self!r}: the shape of its outputs follows from its `input`, which it does not give")
@@ -131,7 +131,7 @@ Engine = Callable[[Cell, Params, Carry, Inputs], tuple[Carry, Any]]  # a way to 
 
 
 def step_with(run: Callable, cell: Cell, params: Params, carry: Carry, x: Inputs, key: Any) -> tuple[Carry, Any]:
-    """One step of a cell, whose members, if it is a composition, are run by `run`."""
+    """One step of a cell; `run` runs the members of a composition."""
     if cell.drive is not None:
         carry = advance(cell.stages, params, carry, cell.drive(params, x))
         return carry, cell.output(params, carry)
@@ -151,6 +151,6 @@ def advance(stages: tuple[Stage, ...], params: Params, carry: Carry, u: Any) -> 
 
 
 def features(params: Params) -> jax.ShapeDtypeStruct:
-    """One input of a cell whose kernel is [D, G·H]: [D]."""
+    """The `input` of a cell whose kernel is [D, G·H]: an array [D]."""
     kernel = params["kernel"]
     return jax.ShapeDtypeStruct(kernel.shape[:1], kernel.dtype)

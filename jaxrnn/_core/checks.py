@@ -1,6 +1,6 @@
-"""Errors at trace time that name the argument, what was expected in the axis letters, what came, and the cure.
+"""Errors at trace time that name the argument, what was expected in the axis letters, what was given, and the fix.
 
-Nothing here computes: shapes and types are read off, and values are looked at only where they are at hand (not traced).
+Nothing is computed here: only shapes and types are read, and values only if they are concrete (not traced).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def shape(array: Any) -> tuple[int, ...]:
 
 
 def describe(tree: Any) -> str:
-    """A pytree in one line: its type, and the name, type and shape of each leaf (of the first twelve)."""
+    """A pytree in one line: its type, and the name, type and shape of each leaf (the first twelve)."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     if tree is None or (len(leaves) == 1 and not leaves[0][0]):
         return _leaf(tree)
@@ -48,19 +48,19 @@ def positive(value: Any, argument: str) -> int:
 
 
 def floating(dtype: Any, argument: str) -> None:
-    """Refuse a dtype that is not of real floating point; None means 'as the parameters'."""
+    """Raise TypeError for a dtype that is not real floating-point; None, meaning that of the parameters, passes."""
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{argument}: expected a floating type such as 'float32' or 'bfloat16', got {dtype.name!r}")
 
 
 def init(key_: Any, input_size: Any) -> None:
-    """Refuse what is not a key, and an input size that is not a positive int."""
+    """Raise unless `key_` is one key and `input_size` a positive int."""
     key(key_)
     positive(input_size, "input_size")
 
 
 def key(key: Any) -> None:
-    """Refuse what is not one key."""
+    """Raise TypeError unless `key` is one PRNG key."""
     is_key = hasattr(key, "dtype") and (
         (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0)
         or (key.dtype == jnp.uint32 and key.ndim == 1)
@@ -70,7 +70,7 @@ def key(key: Any) -> None:
 
 
 def batch_shape(value: Any) -> tuple[int, ...]:
-    """`value` as a tuple of sizes."""
+    """`value` as a tuple of sizes, or an error."""
     if isinstance(value, int | np.integer):
         raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; write ({value},)")
     if not hasattr(value, "__iter__"):
@@ -85,17 +85,17 @@ def _params_like(cell: Any, input_size: int) -> Any:
     """The shapes of the params that `init` makes; None where it cannot be traced with this size."""
     try:
         return jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size))
-    except Exception:  # a cell of the user's own may want sizes of another form: then its params go unchecked
+    except Exception:  # a user's own cell may take sizes of another form; its params are then not checked
         return None
 
 
 def params(cell: Any, params: Any) -> None:
-    """Refuse parameters whose names or shapes are not those of the cell."""
+    """Raise ValueError for params whose names or shapes are not those of the cell."""
     if cell.input is None:
         return
     try:
         features = jax.tree.leaves(cell.input(params))[0].shape
-    except Exception:  # params of something else altogether, in which the cell finds no input size
+    except Exception:  # params of something else, from which the cell cannot read its input size
         features = (1,)
     expected = _params_like(cell, features[-1]) if features else None
     if expected is None:
@@ -114,7 +114,7 @@ def params(cell: Any, params: Any) -> None:
 
 
 def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
-    """Refuse a carry that is not the cell's; return its leading axes."""
+    """Raise for a carry that does not fit the cell; return its leading axes."""
     expected = jax.eval_shape(cell.start, params)
     cure = "make one with cell.initial_carry(params, batch_shape)"
     if jax.tree.structure(carry) != jax.tree.structure(expected):
@@ -142,7 +142,7 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
 
 
 def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[int, ...]:
-    """Refuse inputs whose features or types do not fit; return the leading axes."""
+    """Raise for inputs whose features or types do not fit; return the leading axes."""
     if cell.input is None:
         leaves = jax.tree.leaves(xs)
         return shape(leaves[0])[:-1] if leaves else ()
@@ -181,7 +181,7 @@ def _axes(letters: str, like: Any) -> str:
 
 
 def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
-    """Refuse a step whose params, carry and input do not fit one another."""
+    """Raise if the params, carry and input of a step do not fit one another."""
     params(cell, params_)
     rows, batch = carry(cell, params_, carry_), inputs(cell, params_, x, "x", "[..., D]")
     if cell.input is not None and rows != batch:
@@ -192,7 +192,7 @@ def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
 
 
 def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, *rows: Any) -> tuple[int, tuple[int, ...]]:
-    """Refuse an unroll whose arguments, all of them in its order, do not fit one another; return T and batch axes."""
+    """Raise if the arguments of `unroll`, all of them in its order, do not fit one another; return T and batch axes."""
     lengths, mask, reset, reverse, engine, key_ = rows
     if not hasattr(cell, "start"):
         came = getattr(cell, "__name__", None) or describe(cell)
@@ -283,7 +283,7 @@ def _row(index: Any) -> str:
 
 
 def tokens(numbers: Any, size: int, name: str, like: Any = None, valid: Any = True) -> None:
-    """Refuse symbols that are not integers, and, where they can be looked at and are `valid`, those out of range."""
+    """Raise for symbols that are not integers, or that are out of range where they are concrete and `valid`."""
     if not jnp.issubdtype(jnp.result_type(numbers), jnp.integer):
         raise TypeError(f"{name}: expected [T, ...] of int, symbols numbered from 0, got {describe(numbers)}")
     if like is not None and shape(numbers) != shape(like):

@@ -1,4 +1,4 @@
-"""How a wrapper reaches the cells in a composition, and what wrappers share."""
+"""What wrappers share: how to reach the cells in a composition, and how to add stages to a cell."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jaxrnn._core.taps import tapped
 
 
 class Held(NamedTuple):
-    """The state of the inner cell on its way, and what a wrapper keeps beside it."""
+    """The state of the inner cell within a step, and what a wrapper keeps beside it."""
 
     state: Any
     kept: Any
 
 
 def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
-    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each cell that is no composition itself."""
+    """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each leaf, a cell that is no composition."""
 
     def visit(run, turned, cell, params, carry, xs, key):
         if cell.sequence is None:
@@ -38,7 +38,7 @@ def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[...
 
 
 def looks_ahead(cell: Cell, params: Params, x: Inputs) -> bool:
-    """Whether a part of it runs backwards, so that it needs the whole sequence; x: one input, or its shape."""
+    """Whether a member runs backwards, so that the cell needs the whole sequence. x: one input, or its shape."""
     directions = []
 
     def run(cell, params, carry, x, key, backwards=False):
@@ -50,13 +50,13 @@ def looks_ahead(cell: Cell, params: Params, x: Inputs) -> bool:
 
 
 def distributed(cell: Cell, make: Callable[[Cell], Cell]) -> Cell:
-    """The composition with `make` around each of its leaves; in parts where it has parts."""
+    """The composition with `make` around each leaf, and around the composition's own parts if it has them."""
     base = make(dataclasses.replace(cell, sequence=None)) if cell.has_parts else cell
     return dataclasses.replace(base, sequence=at_leaves(cell, lambda run, leaf, *args: run(make(leaf), *args)))
 
 
 def in_parts(cell: Cell, wrapper: str) -> None:
-    """Refuse what a wrapper cannot look into."""
+    """Raise TypeError for a cell without the three parts, which the wrapper needs."""
     if not cell.has_parts:
         raise TypeError(
             f"{wrapper}: expected a cell in three parts (drive, stages, output), to reach its state within a step, "
@@ -65,7 +65,7 @@ def in_parts(cell: Cell, wrapper: str) -> None:
 
 
 def leaves_named(params: Any, names: tuple[str, ...], owner: Cell) -> dict[str, Any]:
-    """path -> leaf, of the leaves of params whose last name is one of `names`; refuses names of none."""
+    """{path: leaf} for the leaves of params whose last name is one of `names`. Raises ValueError if there are none."""
     if not isinstance(names, tuple):
         raise TypeError(f"names: expected a tuple of names, got {names!r}; write ({names!r},)")
     leaves = jax.tree_util.tree_leaves_with_path(params)
@@ -78,12 +78,12 @@ def leaves_named(params: Any, names: tuple[str, ...], owner: Cell) -> dict[str, 
 
 
 def shown(path: Any) -> str:
-    """A path in a pytree, its names with points between."""
+    """A path in a pytree, as its names joined by dots."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
-    """Refuse outputs (or inputs) that are not one array, as those of emit_carry."""
+    """Raise TypeError for outputs (or inputs) that are not one array, such as those of emit_carry."""
     if not hasattr(value, "shape"):
         outer = "with_reset or with_mask" if name == "x" else "emit_carry"
         raise TypeError(
@@ -93,7 +93,7 @@ def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
 
 
 def within(f: Callable[..., Any] | None) -> Any:
-    """`f(params, ...)` of the inner cell where params are {"cell": ..., and others of the wrapper's}."""
+    """`f(params, ...)` of the inner cell as a function of {"cell": its params, ...: those of the wrapper}."""
     return None if f is None else lambda params, *args: f(params["cell"], *args)
 
 
@@ -105,12 +105,12 @@ def around(
     taps: Callable[[Any, int, bool], dict[str, Callable]] | None = None,
     shared_over_time: bool = False,
 ) -> Cell:
-    """The cell in parts on (x, extra), with a stage before its own and one after them.
+    """The cell in three parts on inputs (x, extra), with a stage before its own and one after them.
 
-    begin(params, carry, extra) -> (state, kept): what the stages of the cell get, and what is kept beside it.
-    end(params, state, kept, extra) -> carry: after them. taps(kept, k, in_recur) -> functions for the values that stage
-    k taps, in its `recur` or in its `update`. shared_over_time: `extra` is the same for all steps, and comes with the
-    params, {"cell": ..., "extra": ...}, instead of with x.
+    begin(params, carry, extra) -> (state, kept): the state for the cell's stages, and what to keep beside it.
+    end(params, state, kept, extra) -> carry: the carry after them. taps(kept, k, in_recur) -> functions for the values
+    that stage k taps, in its `recur` or in its `update`. shared_over_time: `extra` is the same for all steps, and comes
+    with the params, {"cell": ..., "extra": ...}, instead of with x.
     """
     drive = cell.drive
     assert drive is not None
@@ -143,7 +143,7 @@ def around(
     return Cell(
         cell.init,
         params_(cell.start),
-        None,  # not checked: the wrapper says what extra is, if it has a fixed shape
+        None,  # not checked; a wrapper whose extra has a fixed shape sets its own
         params_(drive) if shared_over_time else lambda params, x: (drive(params, x[0]), x[1]),
         (Stage(None, first), *itertools.starmap(held, enumerate(cell.stages)), Stage(None, last)),
         params_(cell.output),

@@ -1,12 +1,12 @@
-"""All that the library needs of JAX beyond its stable interface: `jax.core`, `jax.extend` and `jax.interpreters`.
+"""All that the library uses of JAX beyond its stable interface: `jax.core`, `jax.extend` and `jax.interpreters`.
 
 Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here.
 
-Rules of differentiation and of batching are all here too. A rule may lay the batch axis of its outputs elsewhere than
-the function that it stands for: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
-transposes the result without a word (jax issue 16374 is its kin). So every custom rule here goes through `custom_vjp`,
-which puts the axes of both in one place by construction, or returns its argument itself (`clip_cotangent`, `_same`);
-and each batching rule returns the axis that it used. (The axes of `jax.custom_batching`, in `lapack`, are JAX's.)
+All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
+function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
+silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `custom_vjp`, which
+puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`, `_same`);
+and each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ MESSAGE = (
 
 
 def is_traced(value: Any) -> bool:
-    """Whether a value is not at hand: it stands for an argument while a program is traced, or is a mere shape."""
+    """Whether a value is not concrete: a tracer, or only a shape."""
     return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
 
 
 def custom_vjp(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:
     """`jax.custom_vjp` of f(*args), with `forward(*args) -> (out, kept)` and `backward(kept, ct) -> cts`.
 
-    axes: a pytree prefix of the result, where `vmap` is to put its axis in each leaf.
+    axes: a pytree prefix of the result, with the place of `vmap`'s axis in each leaf.
     """
 
     def placed(out, args):
@@ -54,8 +54,8 @@ def custom_vjp(f: Callable, forward: Callable, backward: Callable, axes: Any) ->
     return g
 
 
-# The identity of its first operand. Under vmap it is batched where any operand is, at the axis that it names: so two
-# functions that end in it have outputs that are batched alike, whatever was done before.
+# Returns its first operand. Under vmap the result is batched if any operand is, at the axis given: so two functions
+# that end in it have outputs that are batched alike, whatever they did before.
 _placed = Primitive("batch_axis_placed")
 _placed.def_abstract_eval(lambda a, *_, axis: a)
 _placed.def_impl(lambda a, *_, axis: a)
@@ -82,7 +82,7 @@ ad.primitive_jvps[_placed] = lambda primals, tangents, *, axis: (_placed.bind(*p
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def clip_cotangent(bound: float, a: jax.Array) -> jax.Array:
-    """a, whose cotangent is clipped to ±bound."""
+    """Return `a`; its cotangent is clipped to ±bound."""
     return a
 
 
@@ -93,7 +93,7 @@ def _refuse(*_, **__):
     raise TypeError(MESSAGE)
 
 
-# The tangent of the identity. Reverse mode only transposes it; what evaluates or compiles it is forward mode.
+# The tangent of the identity. Reverse mode only transposes it; only forward mode evaluates or compiles it.
 _tangent = Primitive("tangent_in_reverse_only")
 _tangent.def_abstract_eval(lambda a: a)
 _tangent.def_impl(_refuse)
@@ -113,6 +113,6 @@ _same.defjvp(lambda primals, tangents: (primals[0], _tangent.bind(tangents[0])))
 def reverse_only(tree: Any) -> Any:
     """The same pytree; forward mode through it raises a TypeError that names engines.scan.
 
-    A custom VJP refuses by itself, but only with JAX's own words, and under `jit` out of reach of a try.
+    A custom VJP raises by itself, but only with JAX's own message, and under `jit` where no `try` can catch it.
     """
     return jax.tree.map(lambda a: _same(a) if jnp.issubdtype(a.dtype, jnp.inexact) else a, tree)

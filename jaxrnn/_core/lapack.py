@@ -1,4 +1,4 @@
-"""Decompositions of matrices, one after another."""
+"""Matrix decompositions that run one after another, never as a batch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import jax
 
 
 def one_by_one(decompose: Callable) -> Callable:
-    """`decompose`, of matrices [N, M], so that under `vmap` it takes one after another; also as [..., N, M], if alone.
+    """`decompose`, of matrices [N, M], made sequential under `vmap`; a single argument may also be [..., N, M].
 
-    Not as a batch: up to jaxlib 0.10 the CPU shares a batch out among the threads of the pool that it runs on itself,
-    and waits for them. As many batches at once as there are cores, such as two layers' kernels drawn under vmap on two
-    cores, then wait for one another for ever (seen from 128 x 128 on).
+    Not as a batch: up to jaxlib 0.10 the CPU splits a batch over the same thread pool that it runs on itself, and waits
+    for those threads. As many batches at once as there are cores, such as two layers' kernels drawn under vmap on two
+    cores, then deadlock (seen from 128 x 128 on).
     """
 
-    def one(*matrices: jax.Array) -> Any:  # of jnp's own functions JAX would take the options for matrices
+    def one(*matrices: jax.Array) -> Any:  # JAX would take the options of jnp's own functions for matrices
         return decompose(*matrices)
 
     sequential = jax.custom_batching.sequential_vmap(one)

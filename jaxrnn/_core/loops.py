@@ -1,4 +1,4 @@
-"""A loop over time in pieces: long enough for a product to be worth it, short enough for memory."""
+"""Loops over time, also in pieces: long enough for products to be efficient, short enough for memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import jaxlib
 from jax import lax
 
-# jaxlib 0.11.1 on a CPU, and no other: a loop that writes fewer than 256 bytes of an array in a turn (on some machines
-# 480) writes all of that array anew, so that its time is quadratic in its length (jax issue 40101).
+# jaxlib 0.11.1 on a CPU, and no other: a loop that writes fewer than 256 bytes of an array per iteration (on some
+# machines 480) rewrites the whole array, so that its time is quadratic in its length (jax issue 40101).
 QUADRATIC = "0.11.1"
-TURNS = 64  # there, a loop makes about so many; at most half as many again, for `length` looks for a divisor
+TURNS = 64  # iterations of a loop there, about; up to 1.5 times as many, because `length` looks for a divisor
 
-# jax before 0.12 on a CPU: a loop that writes a row of a bfloat16 array converts all of that array at each turn.
+# jax before 0.12 on a CPU: a loop that writes a row of a bfloat16 array converts the whole array at each iteration.
 CONVERTS_ROWS = (0, 12)
 
 
@@ -26,14 +26,14 @@ def steps(xs: Any) -> int:
 
 
 def length(time: int, target: int) -> int:
-    """How long pieces of `time` steps should be: the target, or a divisor of `time` not far from it."""
+    """The length of the pieces to cut `time` steps into: a divisor of `time` near `target`, else `target`."""
     target = max(1, min(time, target))
     near = (k for k in range(-(-target // 3), min(time, target * 3 // 2) + 1) if time % k == 0)
     return min(near, key=lambda k: max(k / target, target / k), default=target)
 
 
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
-    """`lax.scan`, mended where a version of XLA would take time that is quadratic in its length."""
+    """`lax.scan`, with workarounds for XLA versions in which its time is quadratic in its length."""
     if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
         x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)  # not a[0]: T may be 0
         types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, x)[1])
@@ -44,7 +44,7 @@ def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: 
 
 
 def _loop(step, carry, xs, reverse, unroll):
-    """`lax.scan`; as loops of few turns, one within another, where `QUADRATIC` says so."""
+    """`lax.scan`; with jaxlib `QUADRATIC` on a CPU, nested loops of few iterations."""
     piece = functools.partial(lax.scan, step, reverse=reverse, unroll=unroll)
     longest = TURNS * unroll
     version = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
@@ -54,7 +54,7 @@ def _loop(step, carry, xs, reverse, unroll):
 
 
 def _wide_outputs(step):
-    """The step with bfloat16 outputs in float32, which holds them exactly."""
+    """The step with its bfloat16 outputs cast to float32, which is exact."""
 
     def wide(carry, x):
         carry, y = step(carry, x)
@@ -64,9 +64,9 @@ def _wide_outputs(step):
 
 
 def in_pieces(piece: Callable, size: int, carry: Any, xs: Any, reverse: bool = False) -> tuple[Any, Any]:
-    """`piece(carry, xs) -> (carry, ys)` over pieces of `size` steps, one after another; a shorter rest lies at the end.
+    """Run `piece(carry, xs) -> (carry, ys)` over pieces of `size` steps in turn; a shorter remainder is at the end.
 
-    reverse: the pieces from the last to the first; `piece` itself goes backwards inside.
+    reverse: run the pieces from the last to the first; `piece` itself must run backwards within each.
     """
     time = steps(xs)
     whole = time - time % size

@@ -1,4 +1,4 @@
-"""Types and products: what a cell multiplies in, what it sums in, and the functions that a name stands for."""
+"""Types and products: the types in which a cell multiplies and sums, and activation functions by name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from jaxrnn._core.taps import tap
 
 
 def wide(dtype: Any) -> np.dtype:
-    """The type to sum and to draw in: float32 for half-width types, else the type itself."""
+    """The type to sum in and to draw random numbers in: float32 for half-precision types, else the type itself."""
     return max(jnp.dtype(dtype), jnp.dtype(jnp.float32), key=lambda d: d.itemsize)
 
 
 def widest(tree: Any) -> np.dtype:
-    """The widest of the floating types in a pytree, in which what goes with it is made; float32 where there is none."""
+    """The widest floating type in a pytree, for parameters that are added to it; float32 if there is none."""
     types = [a.dtype for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
     return max(types, key=lambda d: d.itemsize, default=jnp.dtype(jnp.float32))
 
@@ -35,7 +35,7 @@ def common(*arrays: Any) -> np.dtype:
 
 
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
-    """The pointwise function a name of `jax.nn` or `jax.numpy` stands for; a function stands for itself."""
+    """The pointwise function of that name in `jax.nn` or `jax.numpy`; a function is returned as it is."""
     if callable(value):
         return value
     for module in (jax.nn, jnp):
@@ -46,20 +46,20 @@ def nonlinearity(value: str | Callable, argument: str) -> Callable:
     )
 
 
-FEW_ROWS = 16  # below, XLA on a CPU has only a slow loop for a product of half types
+FEW_ROWS = 16  # below this, XLA on a CPU has only a slow loop for a half-precision product
 
 
 def compute_dtype(dtype: Any, params: Any) -> jnp.dtype:
-    """The type a cell computes in: `dtype` where given, else that of its kernel."""
+    """The type a cell computes in: `dtype` if given, else that of its kernel."""
     return jnp.dtype(params["kernel"].dtype if dtype is None else dtype)
 
 
 def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     """a [..., N] @ kernel [N, M] with operands in `dtype` -> [..., M].
 
-    Half-width types are summed, and returned, in float32: the gates are then computed there, and only what is
-    stored (the drive, the carry) is rounded. On a CPU a few rows of them are also multiplied in float32, which gives
-    the same products (those of two halves are exact there) and is up to 50 times as fast.
+    Half-precision types are summed, and returned, in float32: the gates are then computed in float32, and only what is
+    stored (the drive, the carry) is rounded. On a CPU, products of few rows are also multiplied in float32, which gives
+    the same products (those of two half-precision numbers are exact there) and is up to 50 times as fast.
     """
     a, kernel = tap("operand", a).astype(dtype), kernel.astype(dtype)
     if math.prod(a.shape[:-1]) < FEW_ROWS and jax.default_backend() == "cpu":
@@ -69,9 +69,9 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
 
 
 def row(vector: jax.Array, like: jax.Array) -> jax.Array:
-    """A vector of the params [N] as a row of `like` [..., N]: in its type, and said with all of its axes.
+    """A parameter vector [N] in the type and rank of `like` [..., N].
 
-    JAX would add the axes by itself, unless it is told not to (`jax_numpy_rank_promotion`).
+    JAX would add the axes by itself, unless `jax_numpy_rank_promotion` forbids it.
     """
     return jnp.expand_dims(vector.astype(like.dtype), range(like.ndim - vector.ndim))
 
@@ -84,5 +84,5 @@ def aligned(first: Any, *others: Any) -> list[jax.Array]:
 
 
 def like(new: Any, old: Any) -> Any:
-    """`new` in the types of `old`: how an update keeps its carry's types closed."""
+    """`new` cast to the types of `old`, so that an update keeps the types of its carry."""
     return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)

@@ -1,4 +1,4 @@
-"""Packages that load when used; their absence names the extra that brings them."""
+"""Optional packages, imported when used; if one is missing, the error names the extra to install."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def optional(module: str, extra: str, what: str) -> Any:
-    """The module, or an ImportError that says what wanted it and how to install it."""
+    """The module, or an ImportError that says what needs it and how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Records: frozen bundles of pure functions that know, print and compare by the call that made them."""
+"""Records: frozen bundles of pure functions that remember, print and compare by the call that made them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Origin(NamedTuple):
 class Record:
     """A frozen bundle of pure functions.
 
-    Made by a `factory`, it is equal to (and hashes like) any other made by the same call, so it may be a
-    static argument of `jit`; it prints as that call; `name` and `options` read the call back; it can be pickled.
+    Made by a `factory`, it is equal to (and hashes like) any other made by the same call, so it can be a
+    static argument of `jit`; it prints as that call; `name` and `options` return the call; it can be pickled.
     Made by hand, it is equal only to itself.
     """
 
-    # Not an argument, so that `dataclasses.replace` drops it: what was altered is no longer what the call made.
+    # Not an argument, so that `dataclasses.replace` drops it: an altered record is no longer what the call made.
     origin: Origin | None = dataclasses.field(init=False, default=None)
 
     def __init_subclass__(cls):
-        # A pytree without leaves: a record may be an argument of `jit` or `vmap`, or stand in a state, as it is.
+        # A pytree without leaves: a record can be an argument of `jit` or `vmap`, or part of a state, as it is.
         jax.tree_util.register_static(cls)
 
     @property
@@ -55,7 +55,7 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if self.origin is None or not isinstance(other, Record):
             return self is other
-        # With types, for 1 == 1.0 == True and yet they make different programs.
+        # Types are compared too: 1 == 1.0 == True, and yet they make different programs.
         return other.origin is not None and _typed(self.origin) == _typed(other.origin)
 
     def __hash__(self) -> int:
@@ -123,9 +123,9 @@ def factory(make: Made) -> Made:
 
 
 def _with_options(make: Callable) -> tuple[inspect.Signature, str | None]:
-    """Signature and docstring of `make`, with the options of an `**options: Unpack[SomeTypedDict]` in their place.
+    """The signature and docstring of `make`, with `**options: Unpack[SomeTypedDict]` expanded into its keys.
 
-    A key of it is annotated `Annotated[type, default, meaning]`.
+    Each key is annotated `Annotated[type, default, meaning]`.
     """
     signature, text = inspect.signature(make), make.__doc__
     named = list(signature.parameters.values())
@@ -144,7 +144,7 @@ def _with_options(make: Callable) -> tuple[inspect.Signature, str | None]:
 
 
 def _cell(name: str, value: Any) -> None:
-    """Refuse what is not a Cell, which is made of this and so not known here."""
+    """Raise TypeError unless `value` looks like a Cell, a class that this module cannot import."""
     if not hasattr(value, "initial_carry"):
         cure = f"; write {value.__name__}(...)" if hasattr(value, "is_factory") else ""
         raise TypeError(f"{name}: expected a cell such as jaxrnn.lstm(256), got {_show(value)}{cure}")
@@ -183,14 +183,14 @@ def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any
 
 
 def _typed(value: Any) -> Any:
-    """A value that equals another only where their types, and those of all that is in them, are equal too."""
+    """`value` paired with its type, recursively in tuples: equal only if the types are equal too."""
     return tuple(map(_typed, value)) if isinstance(value, tuple) else (type(value), value)
 
 
 def arguments(make: Callable, options: Any, *, skip_defaults: bool = False) -> tuple[list, dict]:
-    """Positional and keyword arguments with which `make` repeats a call, from its options by name."""
+    """The positional and keyword arguments that repeat a call of `make`, from its options by name."""
     args, kwargs, options = [], {}, dict(options)
-    by_name = False  # what follows a skipped default must be named
+    by_name = False  # arguments after a skipped default must be passed by name
     for name, parameter in inspect.signature(make).parameters.items():
         if name not in options or (skip_defaults and options[name] == _normal(name, parameter.default)):
             by_name = True

@@ -1,4 +1,4 @@
-"""Rows of a batch: which steps are a row's own, its last one, and a choice between two trees row by row."""
+"""Rows of a ragged batch: which steps are valid, the last valid one, and a row-by-row selection between two trees."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from jaxrnn._core.numerics import common
 
 
 def inside(lengths: jax.Array, time: int) -> jax.Array:
-    """[T, ...] bool: whether a step is one of its row's, which has lengths [...] of them."""
+    """[T, ...] bool: whether each step is within its row, whose number of steps is in `lengths` [...]."""
     lengths = clipped(lengths, 0, time)
     return jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * lengths.ndim) < lengths[None]
 
 
 def clipped(lengths: Any, low: int, high: int) -> jax.Array:
-    """Lengths of any integer type, from low to high, as int32."""
+    """Lengths of any integer type, clipped to low and high, as int32."""
     lengths = jnp.asarray(lengths)
-    if lengths.dtype.itemsize < 4:  # `high` may not fit into it; and into int32 an int64 may not, before it is clipped
+    if lengths.dtype.itemsize < 4:  # `high` may not fit in it; an int64 is clipped first, as it may not fit in int32
         lengths = lengths.astype(jnp.int32)
     return jnp.clip(lengths, low, high).astype(jnp.int32)
 
 
 def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
-    """(valid, reset), each [T, ...] bool or None, of the arguments of `unroll`.
+    """(valid, reset), each [T, ...] bool or None, from the arguments of `unroll`.
 
-    A step is valid where both lengths and mask allow it; a reset past the end of its row does nothing.
+    A step is valid where both lengths and mask allow it; a reset past the end of its row is dropped.
     """
     if lengths is None:
         return mask, reset
@@ -38,7 +38,7 @@ def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:
 def select(condition: jax.Array, yes: Any, no: Any) -> Any:
     """Leaf by leaf `yes` where condition [...] else `no`; leaves [..., features], which broadcast, in one type.
 
-    A selection, not a product with 0 and 1: a NaN that is not chosen does not pass, forwards or backwards.
+    A selection, not a product with 0 and 1: a NaN that is not selected does not get through, forwards or backwards.
     """
 
     def one(a, b):
@@ -53,7 +53,7 @@ def select(condition: jax.Array, yes: Any, no: Any) -> Any:
 
 
 def last_step(tree: Any, lengths: Any) -> Any:
-    """Leaves [T, ..., X] -> [..., X] at the last step of each row."""
+    """Leaves [T, ..., X] -> [..., X] at the last valid step of each row."""
     if lengths is None:
         return jax.tree.map(lambda a: a[-1], tree)
 

@@ -1,16 +1,16 @@
-"""Values inside a cell that a wrapper, or someone who looks in, may see and replace, without a cell written for it.
+"""Named values inside a cell that wrappers and diagnostics can read or replace, without changing the cell.
 
-A cell marks a value with `tap(name, value)`, which gives it back; under `tapped` what comes back is what the function
-for that name makes of it. The names in this library:
+A cell marks a value with `tap(name, value)`, which returns it; under `tapped` it returns the result of the function
+for that name instead. The names in this library:
 
     operand    what `jaxrnn.product` multiplies with a kernel
-    product    what it gives
+    product    the result of that product
     candidate  what a gate lets into the state: an LSTM's g, a GRU's n
     cell       an LSTM's c' on its way to h'
-    a letter   of `cell.gates`: what its block of the kernels comes to, after its activation; what the gate is
+    a letter   of `cell.gates`: the value of that gate, after its activation
 
-The functions are known to the thread alone, only while traced: a part that sets its own `tapped` stays a pure function.
-A part of a cell that is wrapped in a `jax.jit` of its own hides its taps: what was traced before is not traced again.
+The functions are local to the thread and act only during tracing: a part that sets its own `tapped` stays a pure
+function. A part of a cell inside a `jax.jit` of its own hides its taps, because JAX does not trace it again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _active: contextvars.ContextVar[tuple[dict[str, Callable], ...]] = contextvars.C
 
 
 def tap(name: str, value: Any) -> Any:
-    """`value`, or what those who tapped this name make of it, the innermost first."""
+    """`value` passed through all functions tapped for this name, the innermost first."""
     for functions in reversed(_active.get()):
         if name in functions:
             value = functions[name](value)
@@ -32,13 +32,13 @@ def tap(name: str, value: Any) -> Any:
 
 
 def active() -> bool:
-    """Whether anyone has tapped anything."""
+    """Whether any taps are set."""
     return bool(_active.get())
 
 
 @contextlib.contextmanager
 def tapped(functions: dict[str, Callable[[Any], Any]], *, alone: bool = False) -> Iterator[None]:
-    """Within, each value of these names is replaced by the function of it; alone: nobody outside sees any."""
+    """Within this context, replace tapped values by the functions for their names; alone: ignore outer taps."""
     token = _active.set((*(() if alone else _active.get()), functions))
     try:
         yield

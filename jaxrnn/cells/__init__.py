@@ -1,4 +1,4 @@
-"""One recurrence per file. `CELLS` names them all, once."""
+"""Cells, one recurrence per file. `CELLS` has all of them by name."""
 
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._elman import ElmanCarry, elman

@@ -16,7 +16,7 @@ from jaxrnn.cells._dense import Dense, Ungated
 
 
 class CoRNNCarry(NamedTuple):
-    """Where the oscillators are (y in the paper) and how fast they move."""
+    """The positions of the oscillators (y in the paper) and their velocities."""
 
     h: jax.Array  # [..., H]
     z: jax.Array  # [..., H]
@@ -37,11 +37,11 @@ def cornn(
         h' = h + dt z'
 
     h is the paper's y, z its velocity. Parameters: kernel [D, H], recurrent_kernel U [2H, H], whose first H rows read h
-    and the others z, bias [H]. Damping is by the old z, as in the authors' code; the paper also allows z'.
+    and the others z, bias [H]. The damping uses the old z, as in the authors' code; the paper also allows z'.
 
     dt: the time step, above 0. gamma: the restoring force, the square of the frequency. epsilon: the damping.
-        gamma and epsilon are 0 or more. All three are of the task and want tuning. The defaults are the authors' for
-        sequential MNIST; for the adding problem of 100 steps they take 0.06, 66 and 15.
+        gamma and epsilon are 0 or more. All three depend on the task and need tuning. The defaults are the authors' for
+        sequential MNIST; for the adding problem of 100 steps they use 0.06, 66 and 15.
     Rusch and Mishra 2021, arXiv 2010.00951.
     """
     d = Dense(hidden_size, "z", options)

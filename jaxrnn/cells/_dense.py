@@ -1,4 +1,4 @@
-"""What dense cells share: kernels with a block of H columns for each gate, biases, types, and the options for them."""
+"""What dense cells share: kernels with a block of H columns for each gate, biases, types, and their options."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Updating(_Update, Gated, total=False):
 
 
 class Between(NamedTuple):
-    """What stands between two products where the second reads h through a gate."""
+    """The state between two products, if the second reads h through a gate."""
 
     h: jax.Array  # [..., H]
     read: jax.Array  # [..., H] what the second product reads
@@ -90,9 +90,10 @@ class Dense:
         self.dtype, self.param_dtype = options["dtype"], options["param_dtype"]
 
     def init(self, key: Any, input_size: Any, *, rows: int | None = None, memory: str = "", by: Any = None) -> Any:
-        """Fresh params. rows: of the recurrent kernel, if not H.
+        """New params. rows: the rows of the recurrent kernel, if not H.
 
-        memory: the gates on whose biases `by` is put, such as "+f-i": a number or an initializer, None: update_bias.
+        memory: the gates to whose biases `by` is added or subtracted, such as "+f-i". by: a number or an initializer;
+        None: update_bias.
         """
         checks.init(key, input_size)
         k1, k2, k3, k4 = jax.random.split(key, 4)
@@ -109,14 +110,14 @@ class Dense:
         }
 
     def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
-        """A draw of `shape` [..., H] for each gate, side by side; by a function, or the option of that name."""
+        """A draw of `shape` [..., H] for each gate, side by side, from an initializer or the option of that name."""
         draw = self.options[initializer] if isinstance(initializer, str) else initializer
         if len(self.gates) == 1:
             return draw(key, shape, self.param_dtype)
         return initializers.gates(draw, key, len(self.gates), shape, self.param_dtype)
 
     def columns(self, gates: str) -> slice:
-        """The columns of gates that stand side by side."""
+        """The columns of gates whose blocks are side by side."""
         first = self.gates.index(gates)
         return slice(first * self.H, (first + len(gates)) * self.H)
 
@@ -139,9 +140,9 @@ class Dense:
         return recur
 
     def stage(self, recur: Callable | None, update: Callable, *, recurrent: bool = True) -> Stage:
-        """A stage whose update computes in the type of sums: s and u come in it, fields that s has go back to theirs.
+        """A stage whose update computes in the type of sums: s and u are cast to it, and fields of s are cast back.
 
-        The other fields of the new state stay wide: a product rounds what it reads.
+        Other fields of the new state stay wide: a product rounds what it reads.
         """
 
         def widened(params, s, u, v):
@@ -153,7 +154,7 @@ class Dense:
         return Stage(recur, widened, recurrent)
 
     def sums(self, gates: str, u: jax.Array, v: jax.Array) -> list[jax.Array]:
-        """u + v for each of these gates, where v has those alone."""
+        """u + v for each of these gates, where v has only their columns."""
         u = u if gates == self.gates else u[..., self.columns(gates)]
         return self.split(u + v)
 
@@ -162,11 +163,11 @@ class Dense:
         return jnp.split(z, z.shape[-1] // self.H, axis=-1)
 
     def act(self, z: jax.Array) -> jax.Array:
-        """The activation of the state, or of what a gate lets into it."""
+        """The activation of z, the sum of a state or a candidate."""
         return nonlinearity(self.options["activation"], "activation")(z)
 
     def squash(self, z: jax.Array) -> jax.Array:
-        """The activation of gates."""
+        """The gate activation of z."""
         return nonlinearity(self.options["gate_activation"], "gate_activation")(z)
 
     def gate(self, name: str, z: jax.Array, *, times: float = 1) -> jax.Array:
@@ -175,13 +176,13 @@ class Dense:
         return tap(name, gate if times == 1 else times * gate)
 
     def candidate(self, name: str, z: jax.Array) -> jax.Array:
-        """What a gate lets into the state, from its sum."""
+        """The candidate that a gate lets into the state, from its sum."""
         return tap(name, tap("candidate", self.act(z)))
 
     def cell(
         self, carry: type, *stages: Stage, init: Callable | None = None, start: Any = None, drive: Any = None
     ) -> Cell:
-        """The cell with these stages. init: None for one without a memory; start: None for zeros [H] in each field."""
+        """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field."""
 
         def zeros(params):
             return carry(*(jnp.zeros(self.H, self.compute(params)) for _ in carry._fields))

@@ -24,7 +24,7 @@ def elman(hidden_size: int, **options: Unpack[Ungated]) -> Cell:
 
         h' = activation(x kernel + h recurrent_kernel + bias),    y = h'
 
-    Parameters: kernel [D, H], recurrent_kernel [H, H], bias [H]. PyTorch's two biases are their sum here.
+    Parameters: kernel [D, H], recurrent_kernel [H, H], bias [H], which is the sum of PyTorch's two biases.
     The IRNN of Le, Jaitly and Hinton (2015, arXiv 1504.00941) is
     `elman(H, activation="relu", recurrent_init=initializers.identity())`.
 

@@ -26,7 +26,7 @@ def gated(hidden_size: int, **options: Unpack[Updating]) -> Cell:
         h' = (1 - g) h + g tanh(x W_n + h U_n + b_n),    y = h'
 
     Parameters, gates in the order g, n: kernel [D, 2H], recurrent_kernel [H, 2H], bias [2H].
-    g lets the new in, so a cell that remembers starts with b_g below 0: `update_bias` is taken off b_g.
+    g lets the new state in, so a cell that remembers starts with b_g below 0: `update_bias` is subtracted from b_g.
 
     The simplest cell with an additive path for the gradient, as in the classic notes on recurrent networks; the same
     equations as the update gate recurrent network of Collins, Sohl-Dickstein and Sussillo (2017, arXiv 1611.09913),

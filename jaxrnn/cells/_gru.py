@@ -1,4 +1,4 @@
-"""The gated recurrent unit that resets after the product, as PyTorch and cuDNN."""
+"""The gated recurrent unit that resets after the product, as in PyTorch and cuDNN."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def gru(hidden_size: int, *, recurrent_bias_init: Callable = initializers.zeros(
         n  = tanh(x W_n + b_n + r (h U_n + d_n))
         h' = (1 - z) n + z h,    y = h'
 
-    Parameters, gates in the order r, z, n (as PyTorch and cuDNN): kernel [D, 3H], recurrent_kernel [H, 3H],
-    bias b [3H], recurrent_bias d [3H]. d_n stands inside the reset and cannot be merged into b_n; flax.nnx.GRUCell
+    Parameters, gates in the order r, z, n (as in PyTorch and cuDNN): kernel [D, 3H], recurrent_kernel [H, 3H],
+    bias b [3H], recurrent_bias d [3H]. d_n is inside the reset and cannot be merged into b_n; flax.nnx.GRUCell
     lacks it, Keras has it with reset_after=True. z keeps the old state (Haiku's z lets the new one in).
 
     `update_bias` is added to b_z. Cho et al. 2014, arXiv 1406.1078v1; `gru_reset_before` is v3.

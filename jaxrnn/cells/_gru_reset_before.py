@@ -1,4 +1,4 @@
-"""The gated recurrent unit that resets before the product, as the 2014 paper."""
+"""The gated recurrent unit that resets before the product, as in the 2014 paper."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def gru_reset_before(hidden_size: int, **options: Unpack[Updating]) -> Cell:
         n  = tanh(x W_n + (r h) U_n + b_n)
         h' = (1 - z) n + z h,    y = h'
 
-    Parameters, gates in the order r, z, n: kernel [D, 3H], recurrent_kernel [H, 3H], bias [3H]. Two products follow
-    one another in a step (two stages), so `gru` is the faster one. Keras calls this reset_after=False; Haiku has it
-    with z for 1 - z.
+    Parameters, gates in the order r, z, n: kernel [D, 3H], recurrent_kernel [H, 3H], bias [3H]. A step has two
+    products in sequence (two stages), so `gru` is faster. Keras calls this reset_after=False; Haiku has it with
+    z for 1 - z.
 
     `update_bias` is added to b_z. Cho et al. 2014, arXiv 1406.1078v3.
     """

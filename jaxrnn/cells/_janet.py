@@ -1,4 +1,4 @@
-"""JANET: an LSTM with its forget gate alone."""
+"""JANET: an LSTM with only its forget gate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def janet(hidden_size: int, *, beta: float = 1.0, **options: Unpack[Updating]) -
         h' = sigmoid(s) h + (1 - sigmoid(s - beta)) n,    y = h'
 
     Parameters, gates in the order f, n: kernel [D, 2H], recurrent_kernel [H, 2H], bias [2H]. The gate f = sigmoid(s)
-    keeps the old. beta lets more of the new in than f lets go of the old; the paper takes 1, and at 0 this is `gated`
-    with f = 1 - g. `update_bias` is added to b_f; the paper's results are with `initializers.chrono(T)`.
+    keeps the old state. With beta above 0, more of the new state enters than f forgets of the old; the paper uses 1,
+    and at 0 this is `gated` with f = 1 - g. `update_bias` is added to b_f; the paper's results use
+    `initializers.chrono(T)`.
 
     van der Westhuizen and Lasenby 2018, arXiv 1804.04849.
     """

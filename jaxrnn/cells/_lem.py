@@ -12,14 +12,14 @@ from jaxrnn.cells._dense import Dense, Gated
 
 
 class LEMCarry(NamedTuple):
-    """What a long expressive memory shows (y in the paper) and its slower variable."""
+    """The output of a long expressive memory (y in the paper) and its slower state."""
 
     h: jax.Array  # [..., H]
     z: jax.Array  # [..., H]
 
 
 class _Between(NamedTuple):
-    """What stands between the two products."""
+    """The state between the two products."""
 
     h: jax.Array  # [..., H]
     z: jax.Array  # [..., H] already the new one
@@ -37,12 +37,12 @@ def lem(hidden_size: int, *, dt: float = 1.0, **options: Unpack[Gated]) -> Cell:
 
     h is the paper's y; d and e, the learned time steps of z and h, are its Δt and Δt with a bar. Parameters, gates in
     the order d, e, z, h: kernel [D, 4H], recurrent_kernel [H, 4H], whose block h reads z' while the others read h,
-    bias [4H]. Two products follow one another in a step (two stages). In the authors' code inp2hid has the order
-    e, d, h, z and hid2hid e, d, z; its two biases a gate are their sum here. That code draws all parameters uniform in
-    ±1/sqrt(H): `kernel_init`, `recurrent_init` and `bias_init` of `initializers.uniform_hidden()`.
+    bias [4H]. A step has two products in sequence (two stages). In the authors' code inp2hid has the order e, d, h, z
+    and hid2hid e, d, z; its two biases per gate are added here. That code draws all parameters uniform in ±1/sqrt(H):
+    set `kernel_init`, `recurrent_init` and `bias_init` to `initializers.uniform_hidden()`.
 
-    dt: the longest time step, above 0; at 1 or below, each state is a mean of the old and the new. The authors tune it
-        to the task, from 1 down to 0.024 for 10,000 steps.
+    dt: the longest time step, above 0; at 1 or below, each state is a weighted mean of the old and the new. The authors
+        tune it to the task, from 1 down to 0.024 for 10,000 steps.
     Rusch, Mishra, Erichson and Mahoney 2022, arXiv 2110.04744.
     """
     d = Dense(hidden_size, "dezh", options)

@@ -18,7 +18,7 @@ from jaxrnn.cells._dense import Dense, Gated
 
 
 class LSTMCarry(NamedTuple):
-    """What an LSTM shows and what it remembers. (flax orders them c, h; PyTorch, Keras and jaxrnn h, c.)"""
+    """The hidden state and the cell state of an LSTM. (flax orders them c, h; PyTorch, Keras and jaxrnn h, c.)"""
 
     h: jax.Array  # [..., H], or [..., P] with a projection
     c: jax.Array  # [..., H]
@@ -44,21 +44,21 @@ def lstm(
         c' = f c + i g
         h' = o tanh(c')
 
-    Parameters, gates in the order i, f, g, o (as PyTorch and cuDNN): kernel [D, 4H], recurrent_kernel [H, 4H],
-    bias [4H]. PyTorch's two biases are their sum here.
+    Parameters, gates in the order i, f, g, o (as in PyTorch and cuDNN): kernel [D, 4H], recurrent_kernel [H, 4H],
+    bias [4H], which is the sum of PyTorch's two biases.
 
     forget_bias: what `init` adds to f's bias; 1 since Gers, Schmidhuber and Cummins (2000) and Jozefowicz et al.
-        (2015). An initializer gives f its draw and i the negative of it, as chrono wants.
+        (2015). The draw of an initializer is added to f's bias and subtracted from i's, as chrono requires.
     peepholes: i and f also see c, o sees c', through peephole [3H], in the order i, f, o (Gers and Schmidhuber 2000).
     coupled: i = 1 - f, no input gate: gates f, g, o, kernel [D, 3H], peephole [2H] in the order f, o (CIFG in Greff
         et al. 2017, arXiv 1503.04069).
     projection: h' = (o tanh(c')) @ projection [H, P], so h and y are [..., P] (Sak, Senior and Beaufays 2014,
         arXiv 1402.1128; `proj_size` in PyTorch). This is a second stage.
-    cell_clip: c' is kept within ±cell_clip (same paper); there the gradient stops.
+    cell_clip: c' is clipped to ±cell_clip (same paper); where it is clipped, the gradient is 0.
     activation, gate_activation, output_activation: for g, for i, f and o, and for c' on its way to h'
         (None: the same as `activation`).
-    cell_dtype: the type c is kept in, such as "float32" beside dtype="bfloat16"; None: as h.
-    Hochreiter and Schmidhuber 1997; the forget gate is of Gers, Schmidhuber and Cummins 2000.
+    cell_dtype: the type of c, such as "float32" with dtype="bfloat16"; None: that of h.
+    Hochreiter and Schmidhuber 1997; the forget gate is from Gers, Schmidhuber and Cummins 2000.
     """
     d = Dense(hidden_size, "fgo" if coupled else "ifgo", options)
     P = d.H if projection is None else checks.positive(projection, "projection")

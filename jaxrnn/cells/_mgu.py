@@ -27,11 +27,11 @@ def mgu(hidden_size: int, **options: Unpack[Updating]) -> Cell:
         h' = (1 - f) h + f n,    y = h'
 
     Parameters, gates in the order f, n: kernel [D, 2H], recurrent_kernel [H, 2H], bias [2H]. One gate is both the reset
-    and the update of a GRU. The paper calls it the forget gate: open, it forgets, and lets the new in. Two products
-    follow one another in a step (two stages). flax's MGUCell is another cell: it resets after the product, and its
-    h' = (1 - f) n + f h.
+    and the update gate of a GRU. The paper calls it the forget gate: when open, it forgets, and lets the new state in.
+    A step has two products in sequence (two stages). flax's MGUCell is another cell: it resets after the product, and
+    its h' = (1 - f) n + f h.
 
-    `update_bias` is taken off b_f. Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420.
+    `update_bias` is subtracted from b_f. Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420.
     """
     d = Dense(hidden_size, "fn", options)
 

@@ -22,15 +22,15 @@ def multiplicative_lstm(hidden_size: int, *, forget_bias: float | Callable = 1.0
         c' = f c + i g
         h' = o tanh(c')
 
-    Each x chooses, by W_m, its own transition of h. Parameters, gates in the order m, i, f, g, o: kernel [D, 5H],
+    Through W_m, each x chooses its own transition of h. Parameters, gates in the order m, i, f, g, o: kernel [D, 5H],
     recurrent_kernel [H, 5H], whose block m reads h while the others read m, bias [5H]. The carry is an `LSTMCarry`.
-    Two products follow one another in a step (two stages).
+    A step has two products in sequence (two stages).
 
-    The paper writes no biases. Those of i, f, g and o are the field's; with b_m = 0, where `init` puts it, m is the
-    paper's. Implementations differ in what comes after the gates: here it is as in `lstm` and in OpenAI's reviews
-    model (Radford et al. 2017, arXiv 1704.01444); others leave g without its tanh and take h' = tanh(o c').
+    The paper has no biases. Those of i, f, g and o are customary; with b_m = 0, its initial value, m is the paper's.
+    Implementations differ in what comes after the gates: here it is as in `lstm` and in OpenAI's reviews model
+    (Radford et al. 2017, arXiv 1704.01444); others omit the tanh of g and use h' = tanh(o c').
 
-    `forget_bias` is what `init` adds to f's bias; an initializer gives f its draw and i the negative of it, as in
+    `forget_bias` is what `init` adds to f's bias; the draw of an initializer is also subtracted from i's, as in
     `lstm`. For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
     Krause, Lu, Murray and Renals 2016, arXiv 1609.07959.
     """

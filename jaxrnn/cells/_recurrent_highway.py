@@ -29,19 +29,19 @@ def recurrent_highway(
 ) -> Cell:
     """Recurrent highway network: x [..., D], h [..., H] -> h', y [..., H].
 
-        s = h; for k = 0, ..., depth - 1, with x W for k = 0 alone:
+        s = h; for k = 0, ..., depth - 1, with x W for k = 0 only:
             t = sigmoid(x W_t + s U_t[k] + b_t[k])
             n = tanh(x W_n + s U_n[k] + b_n[k])
             s = (1 - t) s + t n
         h' = s,    y = h'
 
     Parameters, gates in the order t, n: kernel [D, 2H], recurrent_kernel [depth, H, 2H], bias [depth, 2H]. In the
-    paper's words t is the transform gate, and its carry gate is coupled to it, c = 1 - t, as in all of its
-    experiments. Each k is a stage with a product of its own; with depth=1 this is `gated`.
+    paper t is the transform gate, and its carry gate is coupled to it, c = 1 - t, as in all of its experiments. Each k
+    is a stage with a product of its own; with depth=1 this is `gated`.
 
-    `update_bias` is what `init` takes off b_t at every k, a number or an initializer: above 0, the cell remembers. The
-    authors' code starts with b_t = -2 (words) or -4 (characters). One step passes `depth` gates, so memories of up to
-    T steps want `initializers.chrono(depth * T)`.
+    `update_bias`, a number or an initializer, is what `init` subtracts from b_t at every k: above 0, the cell
+    remembers. The authors' code starts with b_t = -2 (words) or -4 (characters). One step passes `depth` gates, so for
+    memories of up to T steps use `initializers.chrono(depth * T)`.
     Zilly, Srivastava, Koutník and Schmidhuber 2017, arXiv 1607.03474.
     """
     d, depth = Dense(hidden_size, "tn", options), checks.positive(depth, "depth")

@@ -1,6 +1,6 @@
 """Data: text as symbols in streams for truncated BPTT, and lists of sequences as batches (`ragged`).
 
-`UNKNOWN` is the symbol that stands for all that a vocabulary of words does not have.
+`UNKNOWN` is the symbol that stands for everything that is not in a vocabulary.
 """
 
 from jaxrnn.data import ragged

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-UNKNOWN = "\ufffd"  # what an unknown symbol decodes to, and what `Path.read_text` puts for undecodable bytes
+UNKNOWN = "\ufffd"  # what an unknown symbol decodes to, and what `read_text` puts in place of undecodable bytes
 
 
 def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
     """The texts of a file, or of the files of a folder that match `pattern`, each as one string.
 
     Files of a folder come in an order shuffled with a fixed seed, the same on every machine, so that a split by
-    position is a fair sample of them. Hidden and binary files are passed over; undecodable bytes become U+FFFD.
+    position is a fair sample of them. Hidden and binary files are skipped; undecodable bytes become U+FFFD.
     Raises FileNotFoundError for a path that does not exist or a folder without text.
     """
     path = Path(path)
@@ -37,9 +37,9 @@ def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
 
 
 def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
-    """Train and held-out text: the last `held_out` of the characters, in whole files where there are several.
+    """(train, held-out): the last fraction `held_out` of the characters is held out, in whole files if several.
 
-    Raises ValueError for a share outside (0, 1), TypeError for one text that is not in a list.
+    Raises ValueError for a fraction outside (0, 1), TypeError for a single text that is not in a list.
     """
     if isinstance(texts, str):
         raise TypeError("texts: expected a list of texts, as read_text gives, got one str; write [text]")
@@ -56,10 +56,10 @@ def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The symbols of a text and their numbers, V of them. Number 0 is for every symbol that is not among the others.
+    """The symbols of a text and their numbers, V of them. Number 0 is for every unknown symbol.
 
     kind: "characters", "bytes" (of UTF-8) or "words" (runs of letters and digits, and every other character by
-    itself, spaces included, so that decoding gives the text back).
+    itself, spaces included, so that decoding restores the text).
     """
 
     kind: str
@@ -67,9 +67,9 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: str, kind: str = "characters", *, at_least: int = 1, at_most: int | None = None) -> Vocabulary:
-        """The vocabulary of a text: symbols that occur `at_least` so often, the `at_most` most frequent of them.
+        """The vocabulary of a text: its `at_most` most frequent symbols that occur at least `at_least` times.
 
-        Raises ValueError for an unknown kind, TypeError for texts that were not joined to one.
+        Raises ValueError for an unknown kind, TypeError unless `text` is one string.
         """
         if not isinstance(text, str):
             raise TypeError(f"text: expected one str, got {type(text).__name__}; join several with ''.join(texts)")
@@ -102,12 +102,12 @@ class Vocabulary:
         return "".join(pieces)
 
     def to_config(self) -> dict:
-        """As plain JSON, to be saved beside a model."""
+        """The vocabulary as plain JSON, to save with a model."""
         return {"kind": self.kind, "symbols": list(self.symbols)}
 
     @classmethod
     def from_config(cls, config: dict) -> Vocabulary:
-        """What `to_config` gave."""
+        """The vocabulary that `to_config` was called on."""
         return cls(config["kind"], tuple(config["symbols"]))
 
 
@@ -122,7 +122,7 @@ def _symbols(text: str, kind: str) -> Sequence[str]:
 
 
 class Window(NamedTuple):
-    """n steps of B streams. `fresh`: the streams begin at this step, so the carry must begin again before it."""
+    """n steps of B streams. `fresh`: the streams begin at this step, so the carry must restart before it."""
 
     tokens: np.ndarray  # [n, B] int32
     targets: np.ndarray  # [n, B] int32, the symbol after each token
@@ -134,9 +134,9 @@ class Window(NamedTuple):
 class Streams:
     """One long sequence as B contiguous streams side by side, cut into windows of n steps.
 
-    Window k + 1 continues each stream where window k left it, so a carry may be handed on; an epoch is one pass, and
-    its first window is `fresh`. Every symbol but the first is a target exactly once: what does not fill a window or
-    a stream is padded with weight 0.
+    Window k + 1 continues each stream where window k ended, so the carry can be passed on; an epoch is one pass, and
+    its first window is `fresh`. Every symbol but the first is a target exactly once: incomplete windows and streams
+    are padded with weight 0.
     """
 
     numbers: np.ndarray  # [N] int32
@@ -163,7 +163,7 @@ class Streams:
         return -(-self.stream_length // self.window)
 
     def __getitem__(self, k: int) -> Window:
-        """Window k of all epochs laid end to end, so that a run can go on at any step."""
+        """Window k, counted over all epochs, so that a run can resume at any step."""
         first = (k % len(self)) * self.window
         step = np.arange(first, first + self.window)[:, None]
         at = step + self.stream_length * np.arange(self.batch_size)

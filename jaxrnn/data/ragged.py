@@ -1,7 +1,7 @@
-"""Sequences of unequal lengths as batches: padded, padded by buckets of similar length, or packed end to end in rows.
+"""Batches of sequences of unequal length: padded, padded in buckets of similar length, or packed end to end in rows.
 
 A sequence is an array [T_i, ...] or a pytree whose leaves share their T_i, which may be 0; N of them make a batch.
-Batches are prepared on the host, in NumPy, in the types the sequences have; `last` and `padded` are functions for jit.
+Batches are made on the host, in NumPy, in the types of the sequences; `last` and `padded` work under jit.
 
     xs, lengths = pad(sequences)                               # N columns, each as long as the longest sequence
     _, ys = jaxrnn.unroll(cell, params, None, xs, lengths=lengths)
@@ -26,32 +26,32 @@ from jaxrnn._core import checks
 
 
 class Packed(NamedTuple):
-    """N sequences laid end to end in B rows of T steps; what is left over is at the end of each row. A pytree.
+    """N sequences packed end to end in B rows of T steps; the padding is at the end of each row. A pytree.
 
-    Losses by sequence: `jax.ops.segment_sum(losses.ravel(), p.segment.ravel(), N)` of losses [T, B] gives [N], without
-    the tails. Noise that is drawn once for a row, as of variational dropout, is one for all sequences of that row.
-    Of every batch that `pack` makes with the same length and rows, the fields with T and B have one shape, so that a
-    function of these compiles once; a function of all compiles again for another N.
+    Losses per sequence: `jax.ops.segment_sum(losses.ravel(), p.segment.ravel(), N)` of losses [T, B] gives [N], without
+    the padding. Noise that is drawn once per row, as in variational dropout, is shared by all sequences of that row.
+    All batches that `pack` makes with the same length and rows have the same shapes in the fields with T and B, so a
+    function of these compiles once; a function of all fields compiles again for another N.
     """
 
     xs: Any  # leaves [T, B, ...], 0 past the end of a row
     reset: Any  # [T, B] bool, True at the first step of each sequence
-    reset_reverse: Any  # [T, B] bool, True at the last one: the reset of an unroll with reverse=True
+    reset_reverse: Any  # [T, B] bool, True at the last step of each: the reset of an unroll with reverse=True
     lengths: Any  # [B] int32, steps in each row
-    segment: Any  # [T, B] int32, which sequence stands here, -1 past the end of a row
-    position: Any  # [T, B] int32, which of its steps, 0 past the end of a row
+    segment: Any  # [T, B] int32, the index of the sequence, -1 past the end of a row
+    position: Any  # [T, B] int32, the step within that sequence, 0 past the end of a row
     row: Any  # [N] int32, the row of each sequence
-    first: Any  # [N] int32, its first step there
-    steps: Any  # [N] int32, how many it has
+    first: Any  # [N] int32, the first step of each in its row
+    steps: Any  # [N] int32, the length of each
 
     @property
     def mask(self) -> Any:
-        """[T, B] bool: whether a step of a sequence stands here."""
+        """[T, B] bool: True at the steps of sequences, False in the padding."""
         return self.segment >= 0
 
     @property
     def waste(self) -> float:
-        """The share of its T·B steps that are no sequence's."""
+        """The fraction of the T·B steps that is padding."""
         return 1 - float(np.sum(self.lengths)) / np.size(self.segment)
 
 
@@ -59,14 +59,14 @@ class Bucket(NamedTuple):
     """A batch of similar lengths: `pad([sequences[i] for i in indices], length)`."""
 
     indices: np.ndarray  # [batch_size], fewer in one of the buckets
-    length: int  # T to pad them to
+    length: int  # the T to pad them to
 
 
 def pad(sequences: Iterable[Any], length: int | None = None, multiple: int = 1) -> tuple[Any, np.ndarray]:
-    """Sequences side by side: (xs [T, B, ...], lengths [B] int32), with 0 past the end of each.
+    """Sequences side by side: (xs [T, B, ...], lengths [B] int32), padded with 0 at the end of each.
 
-    T is `length`, or else the longest of them rounded up to a `multiple`, so that few shapes compile.
-    Raises ValueError or TypeError for no sequence, for one longer than `length`, for unequal features or types.
+    T is `length`, or else the longest length rounded up to a `multiple`, so that few shapes are compiled.
+    Raises ValueError or TypeError for an empty list, a sequence longer than `length`, and unequal features or types.
     """
     flat, steps = _read(sequences)
     shape = (_time(steps, length, multiple), len(steps))
@@ -85,11 +85,11 @@ def unpad(ys: Any, lengths: Any) -> list[Any]:
 
 
 def buckets(lengths: Any, batch_size: int, *, multiple: int = 1, seed: int | None = None) -> list[Bucket]:
-    """Batches of similar lengths, each sequence in one of them: from short to long, or shuffled by `seed`.
+    """Batches of similar lengths, with each sequence in one of them: from short to long, or shuffled by `seed`.
 
-    A batch is as long as its longest sequence, rounded up to a `multiple`: not more shapes are compiled than there are
-    multiples up to the longest sequence, one more where N is no multiple of batch_size. With a seed, the batches come
-    in random order, and sequences whose lengths round up alike change places: give another seed to each epoch.
+    A batch is as long as its longest sequence, rounded up to a `multiple`: at most as many shapes are compiled as
+    there are multiples up to the longest sequence, and one more if N is not a multiple of batch_size. With a seed, the
+    batches come in random order, and sequences of equal rounded length are shuffled: use a new seed for each epoch.
     """
     lengths, batch_size = _lengths(lengths), checks.positive(batch_size, "batch_size")
     rounded = _round_up(lengths, multiple)
@@ -104,11 +104,11 @@ def buckets(lengths: Any, batch_size: int, *, multiple: int = 1, seed: int | Non
 def pack(sequences: Iterable[Any], *, length: int | None = None, rows: int | None = None, multiple: int = 1) -> Packed:
     """Sequences end to end in rows, the longest first, each in the fullest row that still has room for it.
 
-    length: T, and as many rows as are needed. rows: B, and T as short as they are then found to fit, rounded up to a
-    `multiple`. Both: this shape, some rows may stay empty. Neither: T is the longest sequence, rounded up likewise.
-    Rows several times as long as the longest sequence waste the least; more and shorter ones take fewer steps in time.
-    Nothing is cut: raises ValueError for a sequence longer than `length`, and for more than `rows` of that length hold.
-    The rest as `pad`.
+    length: T, with as many rows as needed. rows: B, with the shortest T found to fit them, rounded up to a `multiple`.
+    Both: exactly this shape; some rows may stay empty. Neither: T is the longest length, rounded up to a `multiple`.
+    Rows several times as long as the longest sequence waste least; more and shorter rows take fewer time steps.
+    Nothing is cut: raises ValueError for a sequence longer than `length`, and for more sequences than `rows` rows hold.
+    Other errors are those of `pad`.
     """
     flat, steps = _read(sequences)
     if rows is not None:
@@ -140,24 +140,24 @@ def pack(sequences: Iterable[Any], *, length: int | None = None, rows: int | Non
 
 
 def bins(lengths: Any, length: int, rows: int, *, seed: int | None = None) -> list[np.ndarray]:
-    """Batches of indices, each sequence in one of them, that `pack(.., length=length, rows=rows)` has room for.
+    """Batches of indices, with each sequence in one of them, that fit into `pack(.., length=length, rows=rows)`.
 
-    All lengths are placed into rows of `length` steps at once, and then `rows` of these make a batch: full rows as for
-    the whole set, in batches of one shape. With a seed, equal lengths change places and rows are dealt at random.
+    The whole set is packed into rows of `length` steps, and `rows` of these make a batch: rows as full as for the whole
+    set, in batches of one shape. With a seed, equal lengths are shuffled and rows are assigned to batches at random.
     """
     lengths, rows = _lengths(lengths), checks.positive(rows, "rows")
     rng = None if seed is None else np.random.default_rng(seed)
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
-    # Placed again without the other rows, these sequences find the rows that they had: best fit sees the same rooms.
+    # Packed again without the other rows, these sequences get the same rows: best fit sees the same room in them.
     row, _ = _best_fit(lengths[order], _time(lengths, length, 1))
     batch = np.arange(row.max() + 1) // rows if rng is None else rng.permutation(row.max() + 1) // rows
     return [np.sort(order[batch[row] == k]) for k in range(batch.max() + 1)]
 
 
 def unpack(p: Packed, ys: Any) -> list[Any]:
-    """What stands at the steps of each sequence: leaves [T, B, ...] -> a list of N with leaves [T_i, ...], on the host.
+    """The values at the steps of each sequence: leaves [T, B, ...] -> a list of N with leaves [T_i, ...], on the host.
 
-    In the order of the sequences, empty where one is empty.
+    In the order of the sequences; an empty sequence gives empty leaves.
     """
     return _split_sequences(_checked(p, ys), *jax.device_get((p.row, p.first, p.steps)))
 
@@ -165,7 +165,7 @@ def unpack(p: Packed, ys: Any) -> list[Any]:
 def padded(p: Packed, ys: Any, length: int) -> Any:
     """`unpack` for jit: leaves [T, B, ...] -> [length, N, ...] in the order of the sequences, 0 past the end of each.
 
-    `length` is known when traced. Of a longer sequence only the first `length` steps are given.
+    `length` must be static. Of a longer sequence only the first `length` steps are returned.
     """
     step = jnp.arange(length, dtype=jnp.int32)[:, None]
     first, steps = jnp.asarray(p.first)[None], jnp.asarray(p.steps)[None]
@@ -173,13 +173,13 @@ def padded(p: Packed, ys: Any, length: int) -> Any:
 
 
 def last(p: Packed, ys: Any) -> Any:
-    """What stands at the last step of each sequence: leaves [T, B, ...] -> [N, ...], 0 for an empty one. For jit."""
+    """The values at the last step of each sequence: leaves [T, B, ...] -> [N, ...], 0 for an empty one. For jit."""
     first, steps = jnp.asarray(p.first), jnp.asarray(p.steps)
     return _gather(p, ys, first + steps - 1, steps > 0)
 
 
 def _gather(p: Packed, ys: Any, step: jax.Array, there: jax.Array) -> Any:
-    """ys at (step, row of its sequence) for step [..., N], 0 where there is none."""
+    """ys at (step, row of its sequence) for step [..., N], 0 where not `there`."""
     step = jnp.where(there, step, 0)
 
     def one(a):
@@ -190,7 +190,7 @@ def _gather(p: Packed, ys: Any, step: jax.Array, there: jax.Array) -> Any:
 
 
 def _split_sequences(ys: Any, row: np.ndarray, first: np.ndarray, steps: np.ndarray) -> list[Any]:
-    """The steps of each sequence, in NumPy: slices of few arrays of one shape are not worth a program each."""
+    """The steps of each sequence, in NumPy: in JAX, every new shape of a slice would compile a program."""
     ys = jax.tree.map(np.asarray, jax.device_get(ys))
     spans = zip(row, first, first + steps, strict=True)
     return [jax.tree.map(lambda a: a[start:end, b], ys) for b, start, end in spans]  # noqa: B023 - used at once
@@ -205,7 +205,7 @@ def _checked(p: Packed, ys: Any) -> Any:
 
 
 def _read(sequences: Iterable[Any]) -> tuple[Any, np.ndarray]:
-    """All sequences as one, leaves [sum of T_i, ...], and the lengths [N]."""
+    """All sequences concatenated, leaves [sum of T_i, ...], and their lengths [N]."""
     found = [jax.tree.flatten(sequence) for sequence in jax.device_get(list(sequences))]
     if not found:
         raise ValueError("sequences: expected at least one, got none")
@@ -234,12 +234,12 @@ def _lengths(lengths: Any) -> np.ndarray:
 
 
 def _round_up(lengths: Any, multiple: int) -> Any:
-    """Rounded up to a multiple, not to 0: what runs has a step."""
+    """Lengths rounded up to a multiple above 0, as a batch needs at least one step."""
     return -(-np.maximum(lengths, 1) // checks.positive(multiple, "multiple")) * multiple
 
 
 def _time(steps: np.ndarray, length: int | None, multiple: int) -> int:
-    """T for sequences of so many steps."""
+    """T for sequences of these lengths."""
     if length is None:
         return int(_round_up(steps, multiple).max())
     length, i = checks.positive(length, "length"), int(steps.argmax())
@@ -249,7 +249,7 @@ def _time(steps: np.ndarray, length: int | None, multiple: int) -> int:
 
 
 def _best_fit(steps: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """(row [N], first step [N]) by best fit, the longest first. Empty sequences stand nowhere: at step 0 of row 0."""
+    """(row [N], first step [N]) by best fit, the longest first. Empty sequences take no room: step 0 of row 0."""
     row, first = np.zeros_like(steps), np.zeros_like(steps)
     open_rows: list[tuple[int, int]] = []  # (room, row), sorted
     for i in np.argsort(-steps, kind="stable"):
@@ -264,7 +264,7 @@ def _best_fit(steps: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shortest(steps: np.ndarray, rows: int) -> int:
-    """The least T that is found for which best fit needs no more than `rows`: Coffman, Garey and Johnson 1978."""
+    """The smallest T found for which best fit needs at most `rows` rows: Coffman, Garey and Johnson 1978."""
     total, longest = int(steps.sum()), max(1, int(steps.max()))
     low, high = max(longest, -(-total // rows)), max(longest, -(-2 * total // rows))  # high is always enough
     while low < high:
@@ -274,14 +274,14 @@ def _shortest(steps: np.ndarray, rows: int) -> int:
 
 
 def _step_indices(steps: np.ndarray, row: np.ndarray, first: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Of every step of all sequences, one after the other: its place (t, b), its sequence, its number there."""
+    """For every step of the concatenated sequences: its place (t, b), its sequence, and its position in that."""
     segment = np.repeat(np.arange(len(steps), dtype=np.int32), steps)
     position = (np.arange(len(segment)) - np.repeat(np.cumsum(steps) - steps, steps)).astype(np.int32)
     return (first[segment] + position, row[segment]), segment, position
 
 
 def _scatter_steps(values: np.ndarray, where: Any, shape: tuple[int, int], fill: int = 0) -> np.ndarray:
-    """[T, B, ...] with the values [n, ...] at their n places."""
+    """[T, B, ...] with the values [n, ...] at the n places `where`, and `fill` elsewhere."""
     laid = np.full((*shape, *values.shape[1:]), fill, values.dtype)
     laid[where] = values
     return laid

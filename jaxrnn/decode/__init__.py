@@ -1,4 +1,4 @@
-"""Generation from any step `(params, carry, token) -> (carry, logits)`: greedy, sampled, or the best by beam search."""
+"""Generation from any step `(params, carry, token) -> (carry, logits)`: greedy, by sampling, or by beam search."""
 
 from jaxrnn.decode._beam import Hypotheses, beam
 from jaxrnn.decode._choosers import Chooser, greedy, sampling

@@ -20,14 +20,14 @@ from jaxrnn.decode._limits import Allowed, Step
 
 
 class Hypotheses(NamedTuple):
-    """What `beam` found, N hypotheses for each row, the best first.
+    """The result of `beam`: N hypotheses for each row, the best first.
 
     tokens [length, ..., N] int32      what was written, the end symbol included; `pad` after it
     scores [..., N]                    what they are ranked by; -inf where there is no such hypothesis
     log_probabilities [..., N]         log P(tokens | prime), the end symbol included
     lengths [..., N] int32             symbols written, the end symbol included; 0 where there is no hypothesis
-    ended [..., N] bool                whether it came to an end symbol within `length`
-    carry                              leaves [..., N, features], having read all of tokens but the last
+    ended [..., N] bool                whether it reached an end symbol within `length`
+    carry                              leaves [..., N, features], after reading all of tokens but the last
     """
 
     tokens: jax.Array
@@ -58,26 +58,26 @@ def beam(
 
         log P(its symbols | prime) / ((5 + n) / 6) ** length_penalty
 
-    the end symbol counted in P and in n (Wu et al. 2016, arXiv 1609.08144, without their coverage). Penalty 0: the
-    sum of log-probabilities, which favours short texts; 0.6 to 1 is usual.
+    with the end symbol counted in P and in n (Wu et al. 2016, arXiv 1609.08144, without their coverage). Penalty 0:
+    the sum of log-probabilities, which favours short texts; 0.6 to 1 is usual.
 
-    The search keeps `width` hypotheses of each row. In a step each that has not ended is continued by each of the V
-    symbols, each that has ended stays as it is, and the `width` of highest score stay, ended or not; of equals the one
-    whose parent ranked higher, then the lower symbol. So an ended one takes up a place until `width` better are found,
-    width 1 is greedy generation, and a width of at least the number of texts finds the best of all. What has not ended
-    after `length` symbols is ranked as it is. The loop stops sooner, with the same result, when in every row the n_best
-    best have ended and no other can overtake them.
+    The search keeps `width` hypotheses for each row. At each step, those that have not ended are extended by each of
+    the V symbols, those that have ended stay as they are, and the `width` with the highest scores are kept, ended or
+    not; ties go to the one whose parent ranked higher, then to the lower symbol. So an ended one keeps its place until
+    `width` better ones are found, width 1 is greedy generation, and a width of at least the number of texts finds the
+    best of all. Hypotheses that have not ended after `length` symbols are ranked as they are. The loop stops earlier,
+    with the same result, when in every row the n_best best have ended and no other can overtake them.
 
     end: the number of a symbol, or several; None: every text has `length` symbols.
-    allowed: which symbols may come next, as for `generate`; a function sees what `step` sees. It takes candidates
-        away and changes no probability: scores are the model's. A hypothesis for which all is forbidden is dropped.
+    allowed: which symbols may come next, as for `generate`; a function sees the same axes as `step`. It removes
+        candidates and changes no probability: scores are the model's. A hypothesis with no symbol allowed is dropped.
     step, carry: as for `generate`, with any batch axes, those of prime. `step` is called under `vmap` over the
-        hypotheses, so it sees the axes it always sees. Each leaf that leads with the batch axes is kept for each
-        hypothesis and goes with it. A leaf that `step` hands on as it came (what attention looks at) or that has no
-        batch axes (a count of steps) is one for all, and comes back as such: it must not depend on the tokens.
+        hypotheses, so it sees its usual axes. A leaf whose first axes are the batch axes is kept for each hypothesis.
+        A leaf that `step` returns unchanged (such as an attention memory) or that has no batch axes (such as a step
+        count) is shared by all hypotheses, and is returned as such: it must not depend on the tokens.
 
-    One compiled loop, once for each (step, P, length, width, ...); pass the same `model.step`. It has no gradient in
-    reverse mode: for one, score the tokens with the model. Works under jit and vmap.
+    One loop, compiled once for each (step, P, length, width, ...), so pass the same `model.step`. It has no gradient
+    in reverse mode: to get one, score the tokens with the model. Works under jit and vmap.
     Raises ValueError or TypeError, when traced, for arguments that do not fit.
     """
     for name, value in {"length": length, "width": width, "n_best": n_best}.items():
@@ -93,7 +93,7 @@ def beam(
 @functools.partial(jax.jit, static_argnames=("step", "length", "width", "end", "n_best", "rule", "pad"))
 def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, mask, pad):
     batch = prime.shape[1:]
-    axis = len(batch)  # of the hypotheses, in all that is kept for each
+    axis = len(batch)  # that of the hypotheses, in leaves that are kept for each
     untouched = limits.trace(step, params, carry, batch, end)
     carry, _ = loop(lambda carry, token: (step(params, carry, token)[0], None), carry, prime[:-1])
 
@@ -117,7 +117,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         return ((5 + n.astype(dtype)) / 6) ** jnp.asarray(alpha, dtype)
 
     def follow(old, new, ended, parent):
-        """A leaf of each hypothesis: its parent's, as it was where that had ended."""
+        """A leaf of the new hypotheses: that of their parents, from before the step if the parent had ended."""
         if end:
             new = jnp.where(jnp.expand_dims(ended, range(axis + 1, new.ndim)), old, new)
         return _taken(new, parent)
@@ -126,12 +126,12 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         t, leaves, token, total, lengths, ended, tokens, parents, _ = state
         new, ahead = advance(leaves, token, t)
         symbols = ahead.shape[-1]
-        # An ended hypothesis is its own only candidate, in the place of symbol 0.
+        # An ended hypothesis has one candidate, itself, in the place of symbol 0.
         itself = jnp.where(jnp.arange(symbols) == 0, total[..., None], -jnp.inf)
         candidates = jnp.where(ended[..., None], itself, total[..., None] + ahead)
         grown = jnp.where(ended, lengths, t + 1)
         scores = (candidates / penalty(grown)[..., None]).reshape(*batch, -1)
-        best, at = lax.top_k(scores, width)  # of equals the first
+        best, at = lax.top_k(scores, width)  # on ties the first
         parent, symbol = at // symbols, (at % symbols).astype(jnp.int32)
         total = jnp.take_along_axis(candidates.reshape(scores.shape), at, -1)
         leaves = [follow(a, b, ended, parent) if mine else b for a, b, mine in zip(leaves, new, own, strict=True)]
@@ -139,7 +139,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         tokens = tokens.at[t].set(jnp.where(before, pad, symbol))
         parents = parents.at[t].set(parent.astype(jnp.int32))
         ended = before | limits.among(symbol, end)
-        # A log-probability only falls, and is divided by no more than the penalty of the whole length.
+        # A log-probability never rises, and is divided by at most the penalty of the whole length.
         hope = jnp.where(ended, -jnp.inf, total / penalty(jnp.int32(length))).max(-1)
         settled = (ended | (total == -jnp.inf))[..., :n_best].all(-1) & (best[..., n_best - 1] >= hope)
         return t + 1, leaves, symbol, total, lengths, ended, tokens, parents, settled.all()
@@ -149,7 +149,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         jnp.int32(0),
         leaves,
         first,
-        jnp.broadcast_to(jnp.where(jnp.arange(width) == 0, 0, -jnp.inf).astype(dtype), places),  # one, to begin with
+        jnp.broadcast_to(jnp.where(jnp.arange(width) == 0, 0, -jnp.inf).astype(dtype), places),  # one at first
         jnp.zeros(places, jnp.int32),
         jnp.zeros(places, bool),
         jnp.full(written, pad, jnp.int32),
@@ -173,7 +173,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
 
 
 def _widened(a, axis, width):
-    """a [..., features] -> [..., W, features], W times the same."""
+    """a [..., features] -> [..., W, features], W copies."""
     a = jnp.expand_dims(a, axis)
     return jnp.broadcast_to(a, (*a.shape[:axis], width, *a.shape[axis + 1 :]))
 
@@ -184,7 +184,7 @@ def _taken(a, at):
 
 
 def _read_back(tokens, parents, at):
-    """The symbols [length, ..., N] that lead to the hypotheses `at` [..., N], from the last to the first."""
+    """The symbols [length, ..., N] of the hypotheses `at` [..., N], following parents from the last to the first."""
 
     def back(at, written):
         tokens, parents = written
@@ -194,7 +194,7 @@ def _read_back(tokens, parents, at):
 
 
 def _dtype(advance, leaves, token, common):
-    """The type of the log-probabilities; refuses a leaf for all hypotheses that is not the same for all."""
+    """The type of the log-probabilities. Raises ValueError for a shared leaf that would differ between hypotheses."""
     try:
         return jax.eval_shape(advance, leaves, token, jnp.int32(0))[1].dtype
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How the next symbol is chosen from its logits: the likeliest, or drawn."""
+"""How the next symbol is chosen from its logits: the likeliest one, or a sample."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from jaxrnn._core.record import Record, factory
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Chooser(Record):
-    """`choose(key, logits [..., V]) -> token [...] int32` as a value, so that equal ones compile once.
+    """`choose(key, logits [..., V]) -> token [...] int32` as a record, so that equal choosers compile once.
 
-    The key is None where there is none; what draws refuses it.
+    The key may be None; choosers that sample then raise TypeError.
     """
 
     choose: Callable[[Any, jax.Array], jax.Array]
@@ -28,7 +28,7 @@ class Chooser(Record):
 
 @factory
 def greedy() -> Chooser:
-    """The likeliest symbol; the first of equals."""
+    """The likeliest symbol; on a tie, the first."""
     return Chooser(lambda key, logits: jnp.argmax(logits, -1).astype(jnp.int32))
 
 
@@ -36,11 +36,11 @@ def greedy() -> Chooser:
 def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float | None = None) -> Chooser:
     """A symbol drawn from softmax(logits / temperature).
 
-    top_k: only from the k likeliest (Fan, Lewis and Dauphin 2018, arXiv 1805.04833); equals of the k-th stay in.
+    top_k: only from the k likeliest (Fan, Lewis and Dauphin 2018, arXiv 1805.04833); ties with the k-th stay in.
     top_p: only from the fewest symbols whose probabilities, at this temperature and after top_k, add up to at least
         p (Holtzman et al. 2020, arXiv 1904.09751).
-    Temperature 0 is `greedy()`. Raises ValueError for numbers out of range, and TypeError, when it is to draw, without
-    a key.
+    Temperature 0 is `greedy()`. Raises ValueError for numbers out of range, and, when it samples without a key,
+    TypeError.
     """
     if not temperature >= 0:
         raise ValueError(f"temperature: expected a number of at least 0, got {temperature!r}")
@@ -64,7 +64,7 @@ def sampling(temperature: float = 1.0, *, top_k: int | None = None, top_p: float
         if top_p is not None and top_p < 1:
             down = -jnp.sort(-logits, axis=-1)
             probability = jax.nn.softmax(down, axis=-1)
-            needed = jnp.cumsum(probability, -1) - probability < top_p  # what stands before it is not yet enough
+            needed = jnp.cumsum(probability, -1) - probability < top_p  # those before it are not yet enough
             last = jnp.min(jnp.where(needed, down, jnp.inf), -1, keepdims=True)
             logits = jnp.where(logits < last, -jnp.inf, logits)
         return jax.random.categorical(key, logits).astype(jnp.int32)

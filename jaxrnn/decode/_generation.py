@@ -1,4 +1,4 @@
-"""Text symbol by symbol, each chosen from the logits that those before it give."""
+"""Generation symbol by symbol, each chosen from the logits given the symbols before it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def generate(
 ) -> Any:
     """Read `prime` [P, ...] int, P >= 1, then write `length` symbols: (carry, tokens [length, ...] int32).
 
-    One compiled loop for all of it: while there is prime left the next symbol is taken from it, and afterwards from
-    `choose(key, logits)`. The carry has read everything but the last token, so `generate(step, params, carry,
-    tokens[-1:], more, ...)` goes on. Compiles once for each (step, P, length, choose, ...); pass the same `model.step`.
+    One compiled loop: the next symbol comes from the prime while it lasts, and then from `choose(key, logits)`. The
+    returned carry has read everything but the last token, so `generate(step, params, carry, tokens[-1:], more, ...)`
+    continues. Compiles once for each (step, P, length, choose, ...), so pass the same `model.step`.
 
-    key: what `choose` draws from, another for each symbol; one that draws nothing, as `greedy()`, needs none.
+    key: for `choose`, which gets a different one for each symbol; not needed by those that do not sample.
     end: the number of a symbol, or several. A row that has written one is at its end: it holds its carry, which has
-        read all but that symbol, and writes `pad`. (Only leaves that lead with the batch axes are held; a count of
-        steps, say, goes on.) What stands in the prime ends nothing.
+        read all but that symbol, and writes `pad`. (Only leaves whose first axes are the batch axes are held; a step
+        count, for example, goes on.) End symbols in the prime have no effect.
     allowed: which symbols may come next, bool [V] or [..., V]; or a function (carry, token, written) -> such an array,
-        of the carry after it read `token`, and of how many symbols have been written. What is forbidden is never
-        written; a row for which all is forbidden ends there, with `pad`.
+        given the carry after reading `token` and the number of symbols written. A symbol that is not allowed is never
+        written; a row with no symbol allowed ends there, with `pad`.
     scores: also return the log-probability of each symbol, [length, ...]: (carry, tokens, scores). It is the model's,
-        log softmax(logits), whatever `choose` and `allowed` made of the logits; 0 for `pad`.
+        log softmax(logits), regardless of `choose` and `allowed`; 0 for `pad`.
 
-    Text from a vector v is text from a carry made of it, `generate(step, params, start(params, v), ...)`, or from a
-    step that reads it each time, with a carry (v, the rest): a step may hand on a part of its carry as it came.
+    To generate from a vector v, make the carry from it, `generate(step, params, start(params, v), ...)`, or use a step
+    that reads v each time from a carry (v, the rest): a step may return a part of its carry unchanged.
     Raises ValueError for an empty prime, TypeError for one that is not of integers, and, when traced, TypeError for a
     `choose` that draws without a key and ValueError for other arguments that do not fit.
     """
@@ -96,7 +96,7 @@ def _begin(prime, key):
 
 
 def _hold(ended, before, after):
-    """A leaf of the carry, as it was in the rows that have ended."""
+    """A leaf of the carry after the step, or from before it in the rows that have ended."""
     if not limits.has_rows(jnp.shape(after), ended.shape):
         return after
     return jnp.where(jnp.expand_dims(ended, range(ended.ndim, jnp.ndim(after))), before, after)
@@ -116,9 +116,9 @@ def stream(
     pad: int = -1,
     allowed: Allowed | jax.Array | None = None,
 ) -> Iterator[np.ndarray]:
-    """The same symbols as `generate` in law, handed over `block` at a time as they are made: arrays [<= block, ...].
+    """Symbols distributed as those of `generate`, yielded `block` at a time as they are made: arrays [<= block, ...].
 
-    Stops after a block in which all rows have come to their end. Options as in `generate`.
+    Stops after a block in which all rows have ended. Options as in `generate`.
     """
     prime, rule = _begin(prime, key), limits.split(allowed)
     ended = jnp.zeros(prime.shape[1:], bool)

@@ -1,4 +1,4 @@
-"""What ends a text, what may stand in it, and the checks that all of generation shares."""
+"""End symbols, allowed symbols, and the checks shared by all of generation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prime(value: Any) -> jax.Array:
 
 
 def ends(value: Any) -> tuple[int, ...]:
-    """`end` as numbers: none, one or several."""
+    """`end` as a tuple of none, one or several numbers, or an error."""
     if value is None:
         return ()
     several = np.atleast_1d(value)
@@ -44,14 +44,14 @@ def among(tokens: jax.Array, end: tuple[int, ...]) -> jax.Array:
 
 
 def split(allowed: Allowed | jax.Array | None) -> tuple[Allowed | None, jax.Array | None]:
-    """`allowed` as (a function, an array): one of them, which `jit` must take apart, or neither."""
+    """`allowed` as (function, array), at most one of them not None: to `jit` a function is static, an array is not."""
     if allowed is None or callable(allowed):
         return allowed, None
     return None, jnp.asarray(allowed)
 
 
 def forbid(rule: Allowed | None, mask: Any, values: jax.Array, carry: Carry, token: Any, written: Any) -> jax.Array:
-    """values [..., V] with -inf for the symbols that may not come next."""
+    """values [..., V] with -inf for the symbols that are not allowed next."""
     if rule is not None:
         mask = jnp.asarray(rule(carry, token, written))
     if mask is None:
@@ -70,12 +70,12 @@ def log_probabilities(logits: jax.Array) -> jax.Array:
 
 
 def has_rows(shape: tuple[int, ...], batch: tuple[int, ...]) -> bool:
-    """Whether a leaf of a carry is one of rows: its leading axes are those of the batch."""
+    """Whether a leaf of a carry has rows: its first axes are the batch axes."""
     return shape[: len(batch)] == batch
 
 
 def trace(step: Step, params: Params, carry: Carry, batch: tuple[int, ...], end: tuple[int, ...]) -> list[bool]:
-    """Refuse a step that is not one; return, for each leaf of the carry, whether it hands it on untouched."""
+    """Raise ValueError for a step that does not fit; return, for each leaf of the carry, whether it stays unchanged."""
     untouched: list[bool] = []
 
     def look(params, carry, token):

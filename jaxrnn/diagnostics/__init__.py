@@ -1,7 +1,7 @@
 """Look inside a recurrent network: gradients, Jacobians, Lyapunov exponents, gates, fixed points, memory. And plots.
 
-Each function gives arrays, and has a plot that makes a figure of them: it draws on `ax`, or on a new figure, and gives
-back the axes. matplotlib is loaded by the first plot.
+Each function returns arrays, and has a plot function for them, which draws on `ax` or on a new figure and returns the
+axes. matplotlib is imported by the first plot.
 """
 
 from jaxrnn.diagnostics._fixed_points import FixedPoints, fixed_points, plot_fixed_points

@@ -1,4 +1,4 @@
-"""What the plots share: axes, colours that the colour-blind can tell apart, lines with a band for the rows."""
+"""What the plots share: axes, colours that the colour-blind can tell apart, lines with a band over the rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrnn._core.optional import optional
 
-# Okabe and Ito 2008, without yellow, which a projector loses.
+# Okabe and Ito 2008, without yellow, which projectors show badly.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 
 
@@ -21,7 +21,7 @@ def pyplot() -> Any:
 
 
 def ticker() -> Any:
-    """matplotlib.ticker: where the marks on an axis stand."""
+    """matplotlib.ticker, for the places of the ticks on an axis."""
     return optional("matplotlib.ticker", "train", "a plot")
 
 
@@ -43,9 +43,9 @@ def finish(ax: Any, *, x: str, y: str, title: str = "", legend: bool = False) ->
 
 
 def line(ax: Any, x: Any, values: Any, label: str, colour: str, *, above: float = -np.inf, **style: Any) -> None:
-    """A line of values [T, ...]: over rows their median, with a band from the 10th to the 90th of 100 of them.
+    """Draw values [T, ...]: the median over rows as a line, with a band from the 10th to the 90th percentile.
 
-    What is not above `above` is left out: 0 has no place on a logarithmic scale.
+    Values that are not above `above` are left out: a logarithmic scale has no 0.
     """
     values = np.asarray(values, np.float64)
     low, middle, high = np.quantile(values.reshape(len(values), -1), (0.1, 0.5, 0.9), axis=1)
@@ -57,5 +57,5 @@ def line(ax: Any, x: Any, values: Any, label: str, colour: str, *, above: float 
 
 
 def colour(i: int) -> str:
-    """The i-th colour, from the first again when they are used up."""
+    """The i-th colour; after the last comes the first again."""
     return COLOURS[i % len(COLOURS)]

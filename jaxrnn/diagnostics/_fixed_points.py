@@ -1,4 +1,4 @@
-"""Fixed points of the autonomous map: where a network stands still under a constant input, and what happens near."""
+"""Fixed points of the autonomous map: where a network stands still under a constant input, and how it moves nearby."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class FixedPoints(NamedTuple):
     carry: Any  # a carry with rows, leaves [K, ...]
     points: np.ndarray  # [K, N] the same as vectors, field after field
     speeds: np.ndarray  # [K] |F(h) - h|
-    eigenvalues: np.ndarray  # [K, N] complex, of dF/dh, from the largest modulus
-    unstable: np.ndarray  # [K] in how many directions it is left: modes of modulus above 1
-    reached: np.ndarray  # [K] from how many starts it was found
+    eigenvalues: np.ndarray  # [K, N] complex, of dF/dh, by decreasing modulus
+    unstable: np.ndarray  # [K] number of unstable directions: eigenvalues of modulus above 1
+    reached: np.ndarray  # [K] number of starts that led to it
 
     @property
     def stable(self) -> np.ndarray:
-        """[K] whether all that is near comes nearer."""
+        """[K] whether the point is stable: no eigenvalue has a modulus above 1."""
         return self.unstable == 0
 
 
@@ -43,13 +43,13 @@ def fixed_points(
     apart: float = 1e-3,
     steps: int = 200,
 ) -> FixedPoints:
-    """The points h = F(h) of a cell under a constant input x [D] (None: 0) that are reached from `starts`.
+    """The fixed points h = F(h) of a cell under a constant input x [D] (None: 0) that are reached from `starts`.
 
-    Each start, a row of the carry `starts` (leaves [S, H]; states that the network visits, with noise, are good ones),
-    goes to a minimum of |F(h) - h|², by Levenberg's and Marquardt's steps, so to unstable points too; all in one
-    compiled loop of at most `steps`. Minima of a speed |F(h) - h| above `speed` are left out: raise it for slow points,
-    where the network is nearly at rest. Of points nearer to one another than `apart`, in every unit, the slowest
-    counts. Where they are a continuum, as a line of memories, what comes back is a sample.
+    From each start, a row of the carry `starts` (leaves [S, H]; states that the network visits, plus noise, work well),
+    Levenberg-Marquardt steps lead to a minimum of |F(h) - h|², and so to unstable points too; all run in one compiled
+    loop of at most `steps` iterations. Minima with a speed |F(h) - h| above `speed` are left out: raise it for slow
+    points, where the network is nearly at rest. Of points closer than `apart` in every unit, the slowest is kept. Of a
+    continuum of points, such as a line attractor, the result is a sample.
     Raises ValueError or TypeError for arguments that do not fit. Sussillo and Barak 2013, "Opening the black box:
     low-dimensional dynamics in high-dimensional recurrent neural networks".
     """
@@ -100,7 +100,7 @@ def _descend(cell, params, starts, x, batch, steps):
         return jnp.sum(jnp.square(f(v, x) - v))
 
     def one(v, q, damping):
-        """A step that is only taken where it helps; one that does not makes the next shorter, and steeper."""
+        """A step, taken only if it lowers the residual q; else the next is shorter, closer to steepest descent."""
         new, jacobian = linear(f, v, x, eye)
         a = jacobian - eye
         shift = _solve(a.T @ a + damping * eye, a.T @ (new - v))
@@ -124,9 +124,9 @@ def _descend(cell, params, starts, x, batch, steps):
 
 
 def plot_fixed_points(found: FixedPoints, *, carries: Carry | None = None, ax: Any = None) -> Any:
-    """The points in the plane of most variance: filled where stable, else hollow. carries: trajectories, [T, ..., H].
+    """The points in the plane of most variance: filled if stable, else hollow. carries: trajectories, [T, ..., H].
 
-    The plane is that of the trajectories, as `unroll(emit_carry(cell), ...)` gives them, or of the points themselves.
+    The plane is that of the trajectories, as from `unroll(emit_carry(cell), ...)`, or else of the points themselves.
     """
     ax = figure.axes(ax, size=(5.6, 4.6))
     paths = np.zeros((0, 0, found.points.shape[-1]))

@@ -1,4 +1,4 @@
-"""What the gates do at every step."""
+"""The values of the gates at every step."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def gate_trace(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> dict[str, Any]:
-    """The value of every gate at every step, by its letter: of an LSTM {"i": [T, ..., H], "f": ..., ...}.
+    """The value of every gate at every step, by its letter: for an LSTM {"i": [T, ..., H], "f": ..., ...}.
 
-    The letters are those of `cell.gates`, their values those of the formulas in the cell's docstring: of a GRU r, z, n.
-    A letter that a step has several times, as in a recurrent highway network, gives "t_0", "t_1", ... A composition
-    gives {"layer_0": {...}, ...}, by the names of its carry. All arguments are those of `unroll`; where a row has no
-    step, 0.
+    The letters are those of `cell.gates`, the values those of the formulas in the cell's docstring: a GRU's r, z, n.
+    A letter that occurs several times in a step, as in a recurrent highway network, gives "t_0", "t_1", ... A
+    composition gives {"layer_0": {...}, ...}, by the names of its carry. All arguments are those of `unroll`; at steps
+    that a row does not have, the values are 0.
 
-    It is another run, by a plain loop; a run that is not looked at pays nothing. A cell of one's own marks its gates by
-    `jaxrnn.taps.tap("f", value)`. Raises ValueError where no gate is marked.
+    It runs the cell again, in a plain loop; other runs pay nothing. A cell of your own marks its gates with
+    `jaxrnn.taps.tap("f", value)`. Raises ValueError if no gate is marked.
     """
     found: dict[str, Any] = {}
 
     def act(run, name, member, params, its, xs, key):
         its, (ys, seen) = run(traced(member), params, its, xs, key)
-        ordered = sorted(seen, key=lambda k: (member.gates.find(k[0]), k))  # a compiled loop gives them by the alphabet
+        ordered = sorted(seen, key=lambda k: (member.gates.find(k[0]), k))  # a compiled loop sorts them by letter
         found.update({name: {k: seen[k] for k in ordered}} if seen else {})
         return its, ys
 
@@ -85,10 +85,10 @@ def traced(cell: Cell) -> Cell:
 def plot_gate_trace(
     trace: dict[str, Any], *, row: Any = 0, inputs: Sequence[str] | None = None, ax: Sequence[Any] | None = None
 ) -> Any:
-    """A picture for each gate, steps to the right and units upwards: trace of `gate_trace` -> the axes, one a gate.
+    """An image for each gate, steps to the right and units upwards: trace from `gate_trace` -> the axes, one per gate.
 
-    Units stand in order of the first gate's mean, so that what remembers and what forgets are apart.
-    row: which row of the batch. inputs: what was read at each step, T words to write below. ax: one for each gate.
+    Units are sorted by the mean of the first gate, so that those that remember and those that forget are apart.
+    row: which row of the batch. inputs: what was read at each step, T words as tick labels. ax: one for each gate.
     """
     gates = {label: np.asarray(values, np.float64) for label, values in labelled(trace).items()}
     gates = {label: a if a.ndim == 2 else a[:, row] for label, a in gates.items()}

@@ -33,16 +33,16 @@ def gradient_norms(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> dict[str, Any]:
-    """The norm of d loss / d carry_t for every t: {"h": [T, ...], ..., "carry": [T, ...]}, of one row at one step each.
+    """The norm of d loss / d carry_t for every t: {"h": [T, ...], ..., "carry": [T, ...]}, for each row and step.
 
-    loss(carry, ys) -> a number, of what `unroll` gives. The derivative is the total one: by y_t and by all later steps.
+    loss(carry, ys) -> a number, from the results of `unroll`. The derivative is total: through y_t and all later steps.
     There is a norm for each field of the carry and one for all of it, "carry". A composition gives {"layer_0": {...},
-    ...}, by the names of its carry. A loss that is a mean over B rows gives each row's norm over B. The other arguments
-    are those of `unroll`; at a step that a row does not have the norm is 0.
+    ...}, by the names of its carry. If the loss is a mean over B rows, each row's norm is divided by B. The other
+    arguments are those of `unroll`; at a step that a row does not have the norm is 0.
 
-    All steps in one backward pass: a perturbation of 0 is added to each carry_t, and the loss differentiated for those.
-    Of a cell that is a plain step, y_t is made beside carry_t, not of it: a part of y counts if it is, as an array,
-    a field of the carry that the step returns.
+    All steps take one backward pass: a perturbation of 0 is added to each carry_t, and the loss is differentiated with
+    respect to these. A plain step computes y_t beside carry_t, not from it: the path through y_t counts only for parts
+    of y that are the same array as a field of the returned carry.
     """
     rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
     time, batch = checks.unroll(cell, params, carry, xs, *rows.values())
@@ -68,7 +68,7 @@ def gradient_norms(
 
 @factory
 def perturbed(cell: Cell) -> Cell:
-    """The cell on (x, e): e is added to the carry after the step, and y made of the sum."""
+    """The cell on inputs (x, e): e is added to the carry after the step, and y is computed from the sum."""
     if cell.plain_step is None:
         return around(cell, lambda params, s, e: (s, ()), lambda params, s, kept, e: _sum(s, e))
     plain_step = cell.plain_step
@@ -84,11 +84,11 @@ def perturbed(cell: Cell) -> Cell:
 
 
 def plot_gradient_norms(norms: dict[str, Any], *, distance: bool = False, ax: Any = None) -> Any:
-    """A line for each array [T, ...] of a dict, on a logarithmic scale; over rows the median, and a band of 10 to 90%.
+    """A line for each array [T, ...] of a dict, on a logarithmic scale: the median over rows, and a band of 10 to 90%.
 
-    norms: of `gradient_norms` (of a composition: the whole carry of each member), or what is to be compared, {"LSTM":
+    norms: from `gradient_norms` (for a composition: the whole carry of each member), or arrays to compare, {"LSTM":
         norms["carry"], "tanh": ...}.
-    distance: against the steps from t to the last, in place of t.
+    distance: plot against the number of steps from t to the last, instead of t.
     """
     ax = figure.axes(ax)
     for i, (label, values) in enumerate(_lines(norms).items()):
@@ -100,7 +100,7 @@ def plot_gradient_norms(norms: dict[str, Any], *, distance: bool = False, ax: An
 
 
 def _lines(norms):
-    """What is drawn of the norms: no line twice, and few."""
+    """The lines to draw: each member's whole carry; for a single cell its fields and, if several, the whole carry."""
     members = {name: inner["carry"] if isinstance(inner, dict) else inner for name, inner in norms.items()}
     one_field = len(members) == 2 and "carry" in members
     return {name: a for name, a in members.items() if not (one_field and name == "carry")}
@@ -111,12 +111,12 @@ def _real(a):
 
 
 def _sum(carry, e):
-    """carry + e; whole numbers, which have no gradient, stay as they are."""
+    """carry + e; integers, which have no gradient, stay as they are."""
     return jax.tree.map(lambda a, e: a + e if jnp.issubdtype(a.dtype, jnp.inexact) else a, carry, e)
 
 
 def _norms(gradient, rows):
-    """Per field and of all, over the axes after the rows'."""
+    """The norm of each field, and of all fields together, over the axes after those of the rows."""
     fields = {
         jax.tree_util.keystr(path, simple=True, separator="."): _norm(g.reshape(*g.shape[:rows], -1))
         for path, g in jax.tree_util.tree_leaves_with_path(gradient)

@@ -1,4 +1,4 @@
-"""How the diagnostics reach the cells in a composition, and a step as a function of one vector."""
+"""What diagnostics share: how to reach the cells in a composition, and a step as a function of one vector."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from jaxrnn._core.composition import at_leaves
 
 
 def watched(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Cell:
-    """The cell, whose every member that is no composition is run by `act(run, name, member, params, carry, xs, key)`.
+    """The cell with each member that is no composition run by `act(run, name, member, params, carry, xs, key)`.
 
-    name: where the member's carry stands in the whole, "layer_0" or "layer_0.forward"; of a single cell "".
+    name: the path of the member's carry in the whole, "layer_0" or "layer_0.forward"; "" for a single cell.
     """
 
     def sequence(run, params, carry, xs, key):
@@ -25,7 +25,7 @@ def watched(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Cell:
 
         def named(run, member, params, its, xs, key):
             name = _place(carry, its)
-            if name is None:  # its carry was made anew by a wrapper
+            if name is None:  # a wrapper made it a new carry
                 whole = jax.tree.structure(its) == jax.tree.structure(carry)
                 name = "" if whole else f"member_{next(unnamed)}"
             return act(run, name, member, params, its, xs, key)
@@ -36,7 +36,7 @@ def watched(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Cell:
 
 
 def _place(carry, part):
-    """The keys that lead to a part of a carry, with dots between; None if it is not there."""
+    """The path of `part` in a carry, its keys joined by dots; None if it is not there."""
     if part is carry:
         return ""
     for key, value in carry.items() if isinstance(carry, dict) else ():
@@ -47,12 +47,12 @@ def _place(carry, part):
 
 
 def by_name(found: dict[str, Any]) -> Any:
-    """What was found in each member; in a single cell, what was found."""
+    """`found` by member; for a single cell, its own entry."""
     return found[""] if set(found) == {""} else found
 
 
 def labelled(tree: Any, name: str = "") -> dict[str, Any]:
-    """The arrays of nested dicts, by their keys with blanks between."""
+    """The arrays of nested dicts, by their keys joined with spaces."""
     if not isinstance(tree, dict):
         return {name: tree}
     return {k: v for key, inner in tree.items() for k, v in labelled(inner, f"{name} {key}".strip()).items()}
@@ -65,12 +65,12 @@ def flat(carry: Carry, batch: tuple[int, ...]) -> tuple[jax.Array, Callable[[jax
 
 
 def flat_step(cell: Cell, params: Params, unflat: Callable) -> Callable[[jax.Array, Inputs], jax.Array]:
-    """A step of one row from vector to vector: v [N], x [D] -> v' [N]."""
+    """A step of one row as a function of vectors: v [N], x [D] -> v' [N]."""
     return lambda v, x: ravel_pytree(cell.step(params, unflat(v), x)[0])[0]
 
 
 def rows(f: Callable, axes: int) -> Callable:
-    """f of one row, over so many leading axes."""
+    """f of one row, mapped over `axes` leading axes."""
     for _ in range(axes):
         f = jax.vmap(f)
     return f

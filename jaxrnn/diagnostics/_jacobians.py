@@ -1,4 +1,4 @@
-"""The Jacobians of the step along a trajectory: how a small change of the carry grows, shrinks and turns."""
+"""The Jacobians of the step along a trajectory: how a small change of the carry grows, shrinks and rotates."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from jaxrnn.wrappers import with_mask, with_reset
 class Spectrum(NamedTuple):
     """What matrices [..., N, N] do to a vector."""
 
-    norms: Any  # [...] the largest factor by which one grows, the spectral norm
-    singular_values: Any  # [..., N] from the largest
-    eigenvalues: Any  # [..., N] complex, from the largest modulus
+    norms: Any  # [...] the spectral norm, the largest factor by which a vector grows
+    singular_values: Any  # [..., N] in decreasing order
+    eigenvalues: Any  # [..., N] complex, by decreasing modulus
 
 
 def jacobians(
@@ -37,10 +37,11 @@ def jacobians(
 ) -> jax.Array:
     """d carry_t / d carry_{t-1} for every t, along the trajectory from `carry`: xs [T, ..., D] -> [T, ..., N, N].
 
-    The carry is taken as one vector of N numbers, field after field (an LSTM's h, then its c; a stack's layers by their
-    names): entry [i, j] is the derivative of the new i-th for the old j-th. The first is for the carry given, or the
-    initial one. lengths, mask, reset: as for `unroll`. Where a row has no step its carry is held, and the derivative is
-    1; where it restarts, 0. T·N² numbers a row. For what can step: TypeError for a bidirectional cell.
+    The carry is flattened into a vector of N numbers, field after field (an LSTM's h, then its c; a stack's layers by
+    name): entry [i, j] is the derivative of the new i-th with respect to the old j-th. The first Jacobian is at the
+    given carry, or the initial one. lengths, mask, reset: as for `unroll`. Where a row has no step its carry is held,
+    and the Jacobian is the identity; at a restart it is 0. T·N² numbers per row. Raises TypeError for a cell that
+    cannot step, such as a bidirectional one.
     """
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, None, None)
     carry = cell.initial_carry(params, batch) if carry is None else carry
@@ -64,7 +65,7 @@ def _jacobians(cell, params, carry, xs, batch):
 
 
 def linear(f: Any, v: jax.Array, x: Inputs, directions: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """f(v, x), and its Jacobian for v times the columns of `directions` [N, K]."""
+    """f(v, x), and its Jacobian with respect to v times `directions` [N, K]."""
     new, push = jax.linearize(lambda v: f(v, x), v)
     return new, jax.vmap(push, in_axes=-1, out_axes=-1)(directions)
 
@@ -77,7 +78,7 @@ def spectrum(matrices: Any) -> Spectrum:
 
 
 def eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    """Of matrices [..., N, N], complex [..., N], from the largest modulus."""
+    """The eigenvalues of matrices [..., N, N]: complex [..., N], by decreasing modulus."""
     values = np.linalg.eigvals(matrices).astype(complex)
     return np.take_along_axis(values, np.argsort(-np.abs(values), axis=-1, kind="stable"), -1)
 
@@ -85,9 +86,9 @@ def eigenvalues(matrices: np.ndarray) -> np.ndarray:
 def jacobian_norms(jacobians: Any) -> np.ndarray:
     """The spectral norm of d carry_t / d carry_s for every s and t: jacobians [T, ..., N, N] -> [T (s), T (t), ...].
 
-    That matrix is the product of the Jacobians after s up to t: [s, s] is 1, and where s > t it is 0. T²/2 products
-    of matrices a row, by NumPy in float64, where what has vanished in float32 still is a number.
-    Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063: whether they vanish or explode.
+    That matrix is the product of the Jacobians after s up to t: norm [s, s] is 1, and for s > t it is 0. T²/2 matrix
+    products per row, in NumPy and float64, where values that vanish in float32 are still above 0.
+    On vanishing and exploding: Pascanu, Mikolov and Bengio 2013, arXiv 1211.5063.
     """
     jacobians = np.asarray(jacobians, np.float64)
     T, *batch, N, _ = jacobians.shape
@@ -100,9 +101,9 @@ def jacobian_norms(jacobians: Any) -> np.ndarray:
 
 
 def _norms(a: np.ndarray) -> np.ndarray:
-    """Spectral norms, by the largest eigenvalue of AᵀA: as exact as by singular values, and three times as fast."""
+    """Spectral norms from the largest eigenvalue of AᵀA: as exact as from singular values, and three times as fast."""
     scale = np.abs(a).max((-2, -1), keepdims=True)
-    a = a / np.where(scale > 0, scale, 1)  # whose square is neither 0 nor infinite
+    a = a / np.where(scale > 0, scale, 1)  # so that squares neither underflow nor overflow
     return scale[..., 0, 0] * np.sqrt(np.linalg.eigvalsh(np.swapaxes(a, -1, -2) @ a)[..., -1].clip(0))
 
 
@@ -127,12 +128,12 @@ def plot_eigenvalues(eigenvalues: Any, *, label: str = "", ax: Any = None) -> An
 
 
 def plot_singular_values(singular_values: Any, *, ax: Any = None) -> Any:
-    """Singular values [T, ..., N] of `spectrum` along the steps, on a logarithmic scale; above 1 a change grows."""
+    """Singular values [T, ..., N] from `spectrum` over the steps, on a logarithmic scale; above 1 a change grows."""
     ax = figure.axes(ax)
     values = np.asarray(singular_values, np.float64)
     T, N = len(values), values.shape[-1]
     values = np.moveaxis(values, -1, 0).reshape(N, T, -1)
-    tiny = values.max() * 1e-12  # of singular matrices
+    tiny = values.max() * 1e-12  # values below this are 0 up to rounding
     between = np.unique(np.linspace(1, N - 2, 9).astype(int)) if N > 2 else ()
     for i, k in enumerate(between):
         middle = np.median(values[k], 1)
@@ -150,7 +151,7 @@ def plot_singular_values(singular_values: Any, *, ax: Any = None) -> Any:
 
 
 def plot_jacobian_norms(norms: Any, *, label: str = "", ax: Any = None) -> Any:
-    """norms [T (s), T (t), ...] of `jacobian_norms` against t - s: over s and rows median and 10 to 90%."""
+    """Norms [T (s), T (t), ...] of `jacobian_norms` against t - s: median over s and rows, with a band of 10 to 90%."""
     ax = figure.axes(ax)
     norms = np.asarray(norms, np.float64)
     T = len(norms)

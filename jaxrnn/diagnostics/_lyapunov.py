@@ -1,4 +1,4 @@
-"""Lyapunov exponents: the rates at which neighbouring trajectories part."""
+"""Lyapunov exponents: the rates at which neighbouring trajectories diverge."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from jaxrnn.diagnostics._jacobians import linear
 
 
 class LyapunovExponents(NamedTuple):
-    """What `lyapunov_exponents` found, in nats a step."""
+    """The result of `lyapunov_exponents`, in nats per step."""
 
-    exponents: jax.Array  # [..., N] from the largest
-    course: jax.Array  # [steps, ..., N] what they would be after so many steps: whether they have settled
+    exponents: jax.Array  # [..., N] in decreasing order
+    course: jax.Array  # [steps, ..., N] the estimates after each step, to see whether they have converged
 
 
 def lyapunov_exponents(
     cell: Cell, params: Params, carry: Carry | None, xs: Inputs, *, warm_up: int = 0
 ) -> LyapunovExponents:
-    """All N Lyapunov exponents of a cell driven by xs [T, ..., D], in nats a step: exponents [..., N].
+    """All N Lyapunov exponents of a cell driven by xs [T, ..., D], in nats per step: exponents [..., N].
 
         J_t Q_{t-1} = Q_t R_t,    exponents = mean over t of log |diag R_t|
 
-    N is the size of the carry as a vector, as in `jacobians`. The largest says whether trajectories part (above 0:
-    chaos) or meet (below: the past is forgotten at this rate, and gradients vanish). A direction that the step maps to
-    0 gives -inf. xs of zeros: the autonomous map. warm_up: steps, below T, that are run but not counted, until the
-    trajectory is on the attractor and Q has turned into it. Every row has all T steps: it is a mean over them. One QR
-    decomposition of [N, N] a step and row.
+    N is the size of the carry as a vector, as in `jacobians`. The largest says whether trajectories diverge (above 0:
+    chaos) or converge (below 0: the past is forgotten at this rate, and gradients vanish). A direction that the step
+    maps to 0 gives -inf. xs of zeros: the autonomous map. warm_up: steps, fewer than T, that are run but not counted,
+    until the trajectory is on the attractor and Q is aligned with it. Every row has all T steps, as exponents are means
+    over them. One QR decomposition of [N, N] per step and row.
     Raises ValueError or TypeError for arguments that do not fit.
-    Benettin et al. 1980, Meccanica 15; of recurrent networks Vogt et al. 2022, arXiv 2006.14123.
+    Benettin et al. 1980, Meccanica 15; for recurrent networks Vogt et al. 2022, arXiv 2006.14123.
     """
     time, batch = checks.unroll(cell, params, carry, xs, None, None, None, False, None, None)
     if not 0 <= warm_up < time:
@@ -72,7 +72,7 @@ def _logs(cell, params, carry, xs, batch):
 
 
 def plot_lyapunov_exponents(exponents: Any, *, ax: Any = None) -> Any:
-    """The exponents [..., N], from the largest, with a line for each entry of a dict {label: exponents [..., N]}."""
+    """The exponents [..., N] in decreasing order, with a line for each entry of a dict {label: exponents [..., N]}."""
     ax = figure.axes(ax)
     named = labelled(exponents if isinstance(exponents, dict) else {"": exponents})
     for i, (label, values) in enumerate(named.items()):

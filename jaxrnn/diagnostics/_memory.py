@@ -1,4 +1,4 @@
-"""Linear memory: how long an input can be read out of the states."""
+"""Linear memory: for how long an input can be read out of the states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxrnn.run import unroll
 
 
 class MemoryCurve(NamedTuple):
-    """What `memory_curve` found."""
+    """The result of `memory_curve`."""
 
     scores: np.ndarray  # [delays + 1, D] R² of x_{t-k}, k = 0, 1, ..., delays
     capacity: float  # their sum: at most H for inputs that are independent
@@ -33,15 +33,15 @@ def memory_curve(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> MemoryCurve:
-    """How well x_{t-k} can be read off y_t by a linear map, for k = 0, 1, ..., delays: xs [T, ..., D].
+    """How well a linear map can read x_{t-k} out of y_t, for k = 0, 1, ..., delays: xs [T, ..., D].
 
         R²_k = squared correlation of x_{t-k} and its best linear readout from y_t,    capacity = sum of R²_k
 
-    xs is noise, such as `jax.random.uniform(key, (2000, 1, 1), minval=-1)`, independent from step to step and between
-    its D channels. The readout, with a bias, is fitted by ridge regression in float64 on the first half of the steps
-    after `warm_up`, and judged on the other, over all rows. T is to be many times H; by chance a score is about 2 / T.
-    ridge: relative to the mean variance of the y. The capacity is at most H (Jaeger leaves k = 0 out of it).
-    engine, key: as for `unroll`; every row has all T steps, for what a row lacks cannot be judged.
+    xs should be noise, such as `jax.random.uniform(key, (2000, 1, 1), minval=-1)`, independent between steps and
+    between its D channels. The readout, with a bias, is fitted by ridge regression in float64 on the first half of the
+    steps after `warm_up`, and scored on the second half, over all rows. T should be many times H; the chance level of a
+    score is about 2 / T. ridge: relative to the mean variance of y. The capacity is at most H (Jaeger omits k = 0).
+    engine, key: as for `unroll`; every row has all T steps, as missing steps cannot be scored.
     Raises ValueError for too few steps. Jaeger 2001, "Short term memory in echo state networks", GMD report 152;
     the bound: Dambre et al. 2012, "Information processing capacity of dynamical systems".
     """
@@ -63,7 +63,7 @@ def memory_curve(
     mean, target = table(y[:half]).mean(0), table(past[:half])
     states = table(y[:half]) - mean
     covariance = states.T @ states
-    # A unit that never moves would make it singular.
+    # A constant unit would make it singular.
     covariance += (ridge * np.trace(covariance) / len(covariance) + np.finfo(float).tiny) * np.eye(len(covariance))
     weights = np.linalg.lstsq(covariance, states.T @ (target - target.mean(0)), rcond=None)[0]
     read, truth = (table(y[half:]) - mean) @ weights, table(past[half:])
@@ -78,7 +78,7 @@ def _squared_correlation(a, b):
 
 
 def plot_memory_curve(curve: Any, *, ax: Any = None) -> Any:
-    """R² against the delay, its sum in the legend; of one `MemoryCurve`, or of several, {label: curve}."""
+    """R² against the delay, with its sum in the legend, for one `MemoryCurve` or several, {label: curve}."""
     ax = figure.axes(ax)
     for i, (label, one) in enumerate(labelled(curve if isinstance(curve, dict) else {"": curve}).items()):
         text = f"capacity {one.capacity:.1f}"

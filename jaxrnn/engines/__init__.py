@@ -1,4 +1,4 @@
-"""Ways to run a cell over time, one per file: `(cell, params, carry, xs) -> (carry, ys)`, all of them equal."""
+"""Ways to run a cell over time, one per file: `(cell, params, carry, xs) -> (carry, ys)`, with equal results."""
 
 from jaxrnn.engines._checkpointed import checkpointed
 from jaxrnn.engines._deferred.engine import deferred

@@ -1,4 +1,4 @@
-"""Backpropagation through time in little memory: the forward pass is kept here and there, and run again in between."""
+"""Checkpointed backpropagation through time: store a few carries, and recompute the forward pass between them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def checkpointed(
 ) -> tuple[Carry, Any]:
     """Checkpointed backpropagation through time: xs [T, ..., D] -> (carry, ys [T, ..., H]).
 
-    Only the carry at the start of each segment is kept; going back, a segment is run again (by `deferred`, where the
-    cell has three parts) with all that its reverse needs. Memory for a gradient, beside xs, ys and their cotangents, is
-    T / segment carries and one segment's values, for one more forward pass. One level of what Gruslys et al. (2016,
-    arXiv 1606.03401) and Chen et al. (2016, arXiv 1604.06174) describe.
+    Only the carry at the start of each segment is stored; the backward pass runs each segment again (by `deferred`, if
+    the cell has three parts) and stores its residuals. Memory for a gradient, beside xs, ys and their cotangents, is
+    T / segment carries and the residuals of one segment, at the cost of one more forward pass. One level of what
+    Gruslys et al. (2016, arXiv 1606.03401) and Chen et al. (2016, arXiv 1604.06174) describe.
 
-    segment: steps in a segment; None takes the length that needs least memory, which is O(sqrt T).
-    memory: bytes in its place: the longest segments whose carries and values stay below.
-    Raises ValueError for both at once, a segment below 1, or memory that no segment would do with, TypeError in
+    segment: steps in a segment; None: the length that needs least memory, which is O(sqrt T).
+    memory: instead of segment, a limit in bytes: the longest segments whose carries and residuals fit.
+    Raises ValueError for both at once, a segment below 1, or a memory too small for any segment, TypeError in
     forward mode.
     """
     if segment is not None and memory is not None:
@@ -63,11 +63,11 @@ _compiled = jax.jit(_checkpointed, static_argnums=(0, 4))
 
 
 def _segment(cell, params, carry, xs, memory):
-    """Steps in a segment: those that need least memory, or the most that need no more than `memory`."""
+    """The length of a segment: the one that needs least memory, or the longest that fits in `memory` bytes."""
     time, engine = steps(xs), deferred if cell.has_parts else scan
 
     def kept(steps):
-        """Bytes that the reverse of so many steps needs."""
+        """Bytes of residuals that the reverse of this many steps needs."""
         some = jax.tree.map(lambda a: jax.ShapeDtypeStruct((steps, *a.shape[1:]), a.dtype), xs)
         pulled = jax.eval_shape(lambda *args: jax.vjp(functools.partial(engine, cell), *args)[1], params, carry, some)
         return _bytes(pulled)

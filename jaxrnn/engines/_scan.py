@@ -11,12 +11,12 @@ from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.loops import loop
 
 
-# Compiled as a whole, because `lax.scan` by itself would trace its body anew at each call outside of `jit`.
+# Jitted as a whole, because `lax.scan` by itself would trace its body again at each call outside of `jit`.
 @functools.partial(jax.jit, static_argnames="unroll")
 def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 1) -> tuple[Carry, Any]:
     """`lax.scan` of `cell.step`: xs [T, ..., D] -> (carry, ys [T, ..., H]).
 
-    Every transformation of JAX works through it, forward mode included. `unroll` steps are compiled into each turn of
-    the loop. Memory for a gradient is O(T).
+    Every transformation of JAX works through it, forward mode included. `unroll`: steps per iteration of the loop.
+    Memory for a gradient is O(T).
     """
     return loop(functools.partial(cell.step, params), carry, xs, unroll=unroll)

@@ -13,10 +13,10 @@ from jaxrnn._core.record import Record, arguments
 
 
 def to_config(value: Any) -> Any:
-    """A record as plain JSON: {"call": name, "options": {...}}, records among the options likewise.
+    """A record as plain JSON: {"call": name, "options": {...}}, with records among the options too.
 
     Raises TypeError for a record made by hand, and for an option that is a function without a name in jax.nn or
-    jax.numpy: such a thing cannot be rebuilt from a file.
+    jax.numpy, because neither can be rebuilt from a file.
     """
     if isinstance(value, Record):
         if value.origin is None:

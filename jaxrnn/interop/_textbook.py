@@ -1,4 +1,4 @@
-"""A kernel over the concatenation of x and h, as textbooks write it."""
+"""Params from a kernel over the concatenation of x and h, as textbooks write it."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def concatenated(
     gates: the letters of the blocks of columns, in their order, such as "igfo"; None: as `cell.gates`.
     transposed: the kernel is W [G·H, D+H], for W @ [x; h].
     recurrent_bias: [G·H], its blocks in the order of the kernel's; for `gru` alone.
-    peephole, projection: where the cell has them, as it has them. With a projection [H, P] the kernel is [D+P, G·H].
+    peephole, projection: in the cell's own layout, if it has them. With a projection [H, P] the kernel is [D+P, G·H].
 
     kernel, bias and recurrent_bias may each be a mapping from a gate's letter to its own block instead:
     {"i": W_i, ...} with W_i [D+H, H] (transposed [H, D+H]), {"i": b_i, ...} with b_i [H].
 
-    What is given is all there is: no forget bias is added. Numbers are cast to the cell's param_dtype.
+    The values are used as they are: no forget bias is added. They are cast to the cell's param_dtype.
 
     `gru_reset_before` reads n's block as a kernel over [x | r h]. `gru` reads it as n = tanh(x W + b + r (h U + d)),
-    for whose d a concatenation has no place: recurrent_bias is 0 unless given, which is exact for a text without d_n
-    (d_r and d_z only ever add to the bias). In both, z keeps the old state: where a text's z lets the new one in,
+    where d has no place in a concatenation: recurrent_bias is 0 unless given, which is exact for a text without d_n
+    (d_r and d_z only add to the bias). In both, z keeps the old state: if a text's z lets the new one in,
     h' = (1 - z) h + z n, negate z's block of kernel and bias. In `gated`, g lets the new one in.
 
-    Raises ValueError or TypeError for what does not fit the cell.
+    Raises ValueError or TypeError for arguments that do not fit the cell.
     """
     D = checks.positive(input_size, "input_size")
     expected = _expected(cell, D)
@@ -83,7 +83,7 @@ def concatenated(
 
 
 def _expected(cell: Cell, input_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and types of the cell's params, if they are those that a call can give."""
+    """The shapes and types of the cell's params. Raises TypeError if `concatenated` cannot make them."""
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_size)) if isinstance(cell, Cell) else None
     given = {"kernel", "recurrent_kernel", "bias"}
     also = {"recurrent_bias", "peephole", "projection"}
@@ -96,7 +96,7 @@ def _expected(cell: Cell, input_size: int) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _array(name: str, value: Any, axes: dict[str, int], transposed: bool = False) -> jax.Array:
-    """`value` with these axes, which come in the other order if transposed; or an error that says what was expected."""
+    """`value` with these axes, which it has in reverse order if transposed; or an error that says what was expected."""
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     came = checks.describe(None if value is None else array)
     letters, shape = list(axes), tuple(axes.values())

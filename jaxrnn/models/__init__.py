@@ -1,4 +1,4 @@
-"""Models shaped like the task: small records of pure functions around a cell, one per file."""
+"""Models for common tasks: small records of pure functions around a cell, one per file."""
 
 from jaxrnn.models._classifier import Classifier, classifier
 from jaxrnn.models._encoder_decoder import EncoderDecoder, encoder_decoder

@@ -32,9 +32,9 @@ class Classifier(Record):
     embedding_dropout: float
 
     def init(self, key: jax.Array, input_size: int | None = None) -> Params:
-        """Parameters: "cell", "pooling", "readout" [F, C], "bias" [C], and "embedding" [V, E] where there is one.
+        """Parameters: "cell", "pooling", "readout" [F, C], "bias" [C], and "embedding" [V, E] if there is one.
 
-        input_size: D, of sequences of features; of symbols it is known.
+        input_size: D, for sequences of features; None for symbols.
         """
         params, y = symbols.start(self, key, input_size)
         k1, k2 = jax.random.split(jax.random.fold_in(key, 1))
@@ -50,14 +50,14 @@ class Classifier(Record):
         return params
 
     def encode(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
-        """xs [T, ..., D], or [T, ...] int -> (carry, a vector [..., F] for each sequence), as `readout` wants."""
+        """xs [T, ..., D], or [T, ...] int -> (carry, a vector [..., F] for each sequence, the input of `readout`)."""
         carry, ys, valid = self._outputs(params, carry, xs, options)
-        # Where the option leaves it open the params say what `init` took: their readout is of one y, or of two.
+        # If the option is None, the params show what `init` chose: their readout takes one y, or two.
         pooling = self.pooling or ("last" if len(params["readout"]) == ys.shape[-1] else "ends")
         return carry, pool.pooled(pooling, params["pooling"], ys, valid)
 
     def attention_weights(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> jax.Array:
-        """How much each step counts, [T, ...], for a picture. Raises TypeError for another pooling than "attention"."""
+        """The attention weight of each step, [T, ...]. Raises TypeError for a pooling other than "attention"."""
         if self.pooling != "attention":
             raise TypeError(f"attention_weights: expected pooling='attention', got {self.pooling!r}")
         _, ys, valid = self._outputs(params, carry, xs, options)
@@ -80,20 +80,20 @@ class Classifier(Record):
     def apply(self, params: Params, carry: Carry | None, xs: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """xs [T, ..., D], or [T, ...] int -> (carry, logits [..., C]). `options` are those of `unroll`.
 
-        Of a sequence that a carry continues, the steps of this call are pooled: the last one's y has seen all before.
-        A sequence without a valid step gets the logits of a vector of 0. With `reverse`, "last" is what is read last.
+        If a carry continues a sequence, only the steps of this call are pooled; the last y has seen all steps before.
+        A sequence without a valid step gets the logits of a zero vector. With `reverse`, "last" is the step read last.
         """
         carry, vector = self.encode(params, carry, xs, **options)
         return carry, self.readout(params, vector)
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The carry that every sequence begins with."""
+        """The initial carry of every sequence."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
     def step(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
-        """One step x [..., D], or [...] int -> (carry, logits [..., C] of what has come so far).
+        """One step x [..., D], or [...] int -> (carry, logits [..., C] of the sequence so far).
 
-        Raises TypeError for another pooling than "last", and for a cell that needs the whole sequence.
+        Raises TypeError for a pooling other than "last", and for a cell that needs the whole sequence.
         """
         if self.pooling not in (None, "last"):
             raise TypeError(f"step: expected pooling='last', which looks at one step, got {self.pooling!r}; use apply")
@@ -112,10 +112,10 @@ class Classifier(Record):
         weights: jax.Array | None = None,
         **options: Any,
     ) -> tuple[jax.Array, Carry]:
-        """Mean cross entropy in nats, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
+        """Mean cross entropy in nats, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` expects.
 
-        labels [...] int, weights [...]: how much each sequence counts (None: 1). What has weight 0 may have any label.
-        All weights 0: 0.
+        labels [...] int; weights [...]: the weight of each sequence (None: 1). With weight 0, any label is allowed.
+        If all weights are 0, the loss is 0.
         """
         shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
         count = labelled.counted(labels, self.classes, shape, "[...]", weights)
@@ -136,11 +136,11 @@ def classifier(
     """A classifier of whole sequences: p(class | xs) = softmax(pooled(ys) readout + bias), ys from `cell` over xs.
 
     cell: any cell, or a composition. classes: C, numbered from 0.
-    pooling: what stands for the sequence: "last" valid y, "ends" (the last and the first, where a bidirectional's two
-        directions have read all of it), "mean", "max", or "attention" over valid ones. None: "ends" for a cell that
-        also runs backwards, else "last".
-    vocabulary_size: sequences are of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
-        None: sequences are of features [T, ..., D]. embedding_dropout: of whole symbols, where there is a key.
+    pooling: how the valid ys become one vector: "last", "ends" (the last and the first, at which the two directions of
+        a bidirectional cell have read everything), "mean", "max" or "attention". None: "ends" for a cell that also
+        runs backwards, else "last".
+    vocabulary_size: V, for sequences of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
+        None: sequences of features [T, ..., D]. embedding_dropout: rate of dropping whole symbols, with a key.
     Raises TypeError or ValueError for options that do not fit.
     """
     checks.positive(classes, "classes")

@@ -1,4 +1,4 @@
-"""A sequence from a sequence: encode, then decode, with attention or without; or a sequence from a vector."""
+"""Sequence to sequence: encode, then decode, with or without attention; or vector to sequence."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from jaxrnn.train.regularizers import embedding_dropout
 
 
 class Decoding(NamedTuple):
-    """Where the decoder is: all leaves have the batch axes first."""
+    """The state of the decoder; all leaves have the batch axes first."""
 
     carry: Carry
-    memory: Any  # an `attention.Memory` of what the encoder saw, where there is attention, else None
+    memory: Any  # an `attention.Memory` of the encoder's outputs; None without attention
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -49,10 +49,10 @@ class EncoderDecoder(Record):
     embedding_dropout: float
 
     def init(self, key: jax.Array, input_size: int | None = None) -> Params:
-        """Parameters: "encoder", "decoder", "source" and "target" with an "embedding" [V, E] each, where there are any,
-        "bridge", "attention" where there is any, "readout", "bias" [V].
+        """Parameters: "encoder", "decoder", "source" and "target" with an "embedding" [V, E] each, if there are any,
+        "bridge", "attention" if there is any, "readout", "bias" [V].
 
-        input_size: D, of sources that are features; of symbols it is known.
+        input_size: D, for sources of features; not needed for symbols.
         """
         V, E = self.target_vocabulary_size, self.embedding_size
         symbols: Any = self.source_vocabulary_size
@@ -84,9 +84,9 @@ class EncoderDecoder(Record):
         return params
 
     def encode(self, params: Params, source: jax.Array, **options: Any) -> Decoding:
-        """What `step` begins with, from source [S, ...] int or features [S, ..., D]; without an encoder, there is no S.
+        """The first state for `step`, from source [S, ...] int or features [S, ..., D]; without an encoder, no axis S.
 
-        `options` are those of the encoder's `unroll`: lengths (0 is legal), mask, reverse, key, ...
+        `options` are those of the encoder's `unroll`: lengths (0 is allowed), mask, reverse, key, ...
         """
         key, batch, valid = options.pop("key", None), self._batch(source), True
         if self.encoder is not None:
@@ -110,7 +110,7 @@ class EncoderDecoder(Record):
         return shape[:-1] if self.source_vocabulary_size is None else shape
 
     def _advance(self, params, memory, carry, x, key=None):
-        """One step of the decoder: (carry, what is read out, weights [..., S])."""
+        """One step of the decoder: (carry, the input of `readout`, attention weights [..., S])."""
         weights = None
         if self.attention == "bahdanau":
             query = between.flat(carry, x.ndim - 1)
@@ -128,7 +128,7 @@ class EncoderDecoder(Record):
         return carry, y, weights
 
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
-        """The cell's y, with what attention adds to it -> logits [..., V]."""
+        """The decoder's y, with what attention adds to it -> logits [..., V]."""
         logits = product(y, params["readout"], y.dtype)
         return logits + row(params["bias"], logits)
 
@@ -172,7 +172,7 @@ class EncoderDecoder(Record):
             return (carry, y), (y, weights)
 
         advance = functools.partial(self._advance, params, memory)
-        # Never at the first step, before which there is no symbol of its own.
+        # Never at the first step, as the model has not yet produced a symbol.
         own = None if feedback is None else jax.random.bernoulli(k_own, feedback, read.shape).at[0].set(False)
         before = jax.tree.map(jnp.zeros_like, jax.eval_shape(advance, carry, xs[0])[1])
         _, (ys, weights) = loop(body, (carry, before), (jnp.arange(len(xs)), xs, own))
@@ -194,18 +194,19 @@ class EncoderDecoder(Record):
     ) -> jax.Array:
         """targets [T, ...] int -> logits [T, ..., V] of each of them, given those before it and the source.
 
-        Teacher forcing: the decoder reads `begin` and then the targets but the last. target_lengths [...]: past its end
-        a row's targets may be any number, and its logits mean nothing. `options` are those of `unroll`, for the
-        encoder: lengths, mask, reverse, ...; with a `key` among them the model has its noise, the decoder's too.
+        Teacher forcing: the decoder reads `begin` and then all targets but the last. target_lengths [...]: past its end
+        a row's targets may be any number, and its logits are meaningless. `options` are those of `unroll`, for the
+        encoder: lengths, mask, reverse, ...; a `key` among them turns on the noise of encoder and decoder.
         feedback: scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): with this probability, a number or an
-            array [], a step reads instead the model's own symbol, drawn from what it gave the step before. Needs a key.
-        Where feedback or Bahdanau's attention leads into the cell, its steps are taken one by one, and its noise is
-        drawn anew for each, also such as is otherwise one mask for a sequence.
+            array [], a step reads the model's own symbol instead, sampled from the logits of the step before. Needs a
+            key.
+        With feedback or Bahdanau's attention the decoder runs step by step and draws its noise anew at each step, even
+        masks that are otherwise drawn once per sequence.
         """
         return self._decode(params, source, targets, target_lengths, feedback, **options)[0]
 
     def attention_weights(self, params: Params, source: jax.Array, targets: jax.Array, **options: Any) -> jax.Array:
-        """How much each step of `apply` looks at each of the source's: [T, ..., S], for a picture.
+        """The attention weights of each step of `apply` over the steps of the source: [T, ..., S].
 
         Raises TypeError for a model without attention.
         """
@@ -218,7 +219,7 @@ class EncoderDecoder(Record):
     ) -> jax.Array:
         """Mean negative log-likelihood per target, in nats. `options` are those of `apply`.
 
-        weights [T, ...]: how much each target counts (None: 1); what is past `target_lengths` does not. None: 0.
+        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, it is 0.
         """
         if weights is not None and checks.shape(weights) != checks.shape(targets):
             raise ValueError(f"weights: expected [T, ...] = {targets.shape}, as targets, got {checks.shape(weights)}")
@@ -230,11 +231,11 @@ class EncoderDecoder(Record):
     def translate(
         self, params: Params, source: jax.Array, length: int, *, end: int | None = None, **options: Any
     ) -> tuple[jax.Array, jax.Array]:
-        """The likeliest symbol after the likeliest symbol: (tokens [length, ...] int32, how many of each row [...]).
+        """Greedy decoding: (tokens [length, ...] int32, the length of each row [...]).
 
-        end: the symbol that ends a row, which does not count; what follows it is `end`. None: all rows are full.
+        end: the symbol that ends a row; it does not count, and `end` fills the rest. None: all rows are full.
         `options` are those of `encode`. To call it often, jit it with `length` and `end` static.
-        Drawn symbols, and the n best rows: `decode.generate` and `decode.beam`, with `step`.
+        For sampling and beam search, pass `step` to `decode.generate` and `decode.beam`.
         """
         state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
         pad = 0 if end is None else end
@@ -257,24 +258,24 @@ def encoder_decoder(
     begin: int = 0,
     embedding_dropout: float = 0.0,
 ) -> EncoderDecoder:
-    """A sequence from a sequence: the encoder's final carry starts the decoder, which gives p(symbol | before, source).
+    """Sequence to sequence: the encoder's final carry starts the decoder, which gives p(symbol | before, source).
 
     Its functions take (params, source, targets) and no carry: nothing is carried from call to call.
 
-    encoder: any cell, or a composition, a bidirectional too. None: the source is one vector, or one symbol, for each
-        row, and starts the decoder by way of the bridge: one to many.
-    decoder: any that can be stepped. Its first carry is the encoder's final one where the two are alike, else
-        tanh(final carry, all fields side by side, @ kernel + bias), field by field.
-    source_vocabulary_size: sources are of symbols 0 to V - 1. None: of features [S, ..., D].
-    target_vocabulary_size: V, symbols of targets. embedding_size: symbols, of either side, come in as learned
-        vectors of this size; None: one-hot. embedding_dropout: of whole symbols, where there is a key.
-    attention: None; "bahdanau" (2015, arXiv 1409.0473): the decoder's carry before the step is the query, the context
-        goes into the cell beside x, and logits are made from [y, context] (in the paper from x too, by a maxout); for
+    encoder: any cell or composition, bidirectional ones included. None: the source is one vector, or one symbol, for
+        each row, and starts the decoder through the bridge: one to many.
+    decoder: any cell that can `step`. Its first carry is the encoder's final carry if the two match, else
+        tanh(final carry, all fields concatenated, @ kernel + bias), split into fields.
+    source_vocabulary_size: V, for sources of symbols 0 to V - 1. None: sources of features [S, ..., D].
+    target_vocabulary_size: V, symbols of targets. embedding_size: symbols of source and target are read as learned
+        vectors of this size; None: one-hot. embedding_dropout: rate of dropping whole symbols, with a key.
+    attention: None; "bahdanau" (2015, arXiv 1409.0473): the decoder's carry before the step is the query, the cell
+        reads [x, context], and logits are made from [y, context] (in the paper from x too, through a maxout); for
         an LSTM the query is [h, c]. "luong" (2015, arXiv 1508.04025): y is the query, and logits are made from
         tanh([context, y] combine), without input feeding.
-    score: "dot", "general" or "concat", see `models.attention`. None: "concat" for Bahdanau's, "general" for Luong's.
-    bridge: make the learned map also where carries are alike.
-    begin: the symbol that the decoder is given first; it may be a target too, as the one that ends rows often is.
+    score: "dot", "general" or "concat", see `_parts/attention.py`; None: "concat" for Bahdanau, "general" for Luong.
+    bridge: learn the map even if the carries match.
+    begin: the first symbol that the decoder reads; it may also be a target, as the end symbol often is.
     Raises TypeError or ValueError for options that do not fit, and in `init` for cells that do not.
     Sutskever, Vinyals and Le 2014, arXiv 1409.3215; Cho et al. 2014, arXiv 1406.1078.
     """

@@ -1,4 +1,4 @@
-"""The next symbol of a sequence, from all that came before."""
+"""Predict the next symbol of a sequence from all symbols before it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LanguageModel(Record):
     embedding_dropout: float = 0.0
 
     def init(self, key: jax.Array) -> Params:
-        """Parameters: "cell", "bias" [V], and "embedding" [V, E], "readout" [H, V] where the model has them."""
+        """Parameters: "cell", "bias" [V], and "embedding" [V, E], "readout" [H, V] if the model has them."""
         V, E = self.vocabulary_size, self.embedding_size
         checks.init(key, V)
         k1, k2, k3 = jax.random.split(key, 3)
@@ -50,7 +50,7 @@ class LanguageModel(Record):
         return params
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The carry that every sequence begins with."""
+        """The initial carry of every sequence."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
     def _inputs(self, params, tokens, valid: Any = True, key: Any = None):
@@ -63,7 +63,7 @@ class LanguageModel(Record):
         return logits + row(params["bias"], logits)
 
     def outputs(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, Any]:
-        """tokens [T, ...] int -> (carry, the cell's ys [T, ..., H]): `apply` without `readout`, for terms on ys."""
+        """tokens [T, ...] int -> (carry, the cell's ys [T, ..., H]): `apply` without `readout`, for losses on ys."""
         key = options.get("key")
         if key is not None:
             key, options["key"] = jax.random.split(key)
@@ -73,7 +73,7 @@ class LanguageModel(Record):
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`.
 
-        With a `key` among them the model has its noise: the embedding's dropout and all that is in the cell.
+        A `key` among them turns on the noise of the model: the embedding's dropout and the noise of the cell.
         """
         carry, ys = self.outputs(params, carry, tokens, **options)
         return carry, self.readout(params, ys)
@@ -94,10 +94,10 @@ class LanguageModel(Record):
         unit: str = "nats",
         **options: Any,
     ) -> tuple[jax.Array, Carry]:
-        """Mean negative log-likelihood per target, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
+        """Mean negative log-likelihood per target, and the carry: (loss [], carry), for `jax.grad(has_aux=True)`.
 
-        tokens, targets [T, ...] int; weights [T, ...]: how much each target counts (None: 1). What `lengths` or `mask`
-        (options of `unroll`) take away does not count, nor what has weight 0: there a target may be any number, such
+        tokens, targets [T, ...] int; weights [T, ...]: the weight of each target (None: 1). Steps that `lengths` or
+        `mask` (options of `unroll`) exclude, or of weight 0, do not count; their targets may be any number, such
         as -1. unit: "nats" or "bits". Raises ValueError for another unit.
         """
         if unit not in ("nats", "bits"):
@@ -127,10 +127,10 @@ def language_model(
     """A recurrent language model: p(symbol | all before) = softmax(y readout + bias), y from `cell` over the symbols.
 
     cell: any cell, or a stack of them. vocabulary_size: V symbols, numbered from 0.
-    embedding_size: symbols come in as learned vectors of this size E; None: as one-hot vectors of size V.
-    tied: the readout is the embedding transposed (Press and Wolf 2017, arXiv 1608.05859), which needs E = H.
-    embedding_dropout: the part of the vocabulary whose vectors are 0 in a call with a key: see
-        `jaxrnn.regularizers.embedding_dropout`. Other dropout is of the cell: `dropout(stack(...), input=, output=)`.
+    embedding_size: symbols are read as learned vectors of this size E; None: as one-hot vectors of size V.
+    tied: the readout is the transposed embedding (Press and Wolf 2017, arXiv 1608.05859), which needs E = H.
+    embedding_dropout: the fraction of the vocabulary whose vectors are 0 in a call with a key: see
+        `jaxrnn.regularizers.embedding_dropout`. For other dropout, wrap the cell: `dropout(stack(...), input=, ...)`.
     Raises TypeError or ValueError for options that do not fit. Mikolov et al. 2010, "Recurrent neural network based
     language model".
     """

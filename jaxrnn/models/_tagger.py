@@ -29,9 +29,9 @@ class Tagger(Record):
     embedding_dropout: float
 
     def init(self, key: jax.Array, input_size: int | None = None) -> Params:
-        """Parameters: "cell", "readout" [H, C], "bias" [C], and "embedding" [V, E] where there is one.
+        """Parameters: "cell", "readout" [H, C], "bias" [C], and "embedding" [V, E] if there is one.
 
-        input_size: D, of sequences of features; of symbols it is known.
+        input_size: D, for sequences of features; None for symbols.
         """
         params, y = symbols.start(self, key, input_size)
         k = jax.random.fold_in(key, 1)
@@ -40,7 +40,7 @@ class Tagger(Record):
         return params
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The carry that every sequence begins with."""
+        """The initial carry of every sequence."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
     def readout(self, params: Params, y: jax.Array) -> jax.Array:
@@ -55,7 +55,7 @@ class Tagger(Record):
         return carry, self.readout(params, ys)
 
     def step(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
-        """One step x [..., D], or [...] int -> (carry, logits [..., C]); not for a bidirectional."""
+        """One step x [..., D], or [...] int -> (carry, logits [..., C]); not for a bidirectional cell."""
         if self.vocabulary_size is not None:
             x = symbols.embedded(params, x, self.vocabulary_size)
         carry, y = self.cell.step(params["cell"], carry, x)
@@ -73,8 +73,8 @@ class Tagger(Record):
     ) -> tuple[jax.Array, Carry]:
         """Mean cross entropy per step in nats, and the carry: (loss [], carry). labels [T, ...] int.
 
-        weights [T, ...]: how much each step counts (None: 1). What `lengths` or `mask` take away does not count, nor
-        what has weight 0: there a label may be any number. No step that counts: 0.
+        weights [T, ...]: the weight of each step (None: 1). Steps that `lengths` or `mask` exclude, or of weight 0, do
+        not count; their labels may be any number. If no step counts, the loss is 0.
         """
         shape, valid = jnp.shape(xs), symbols.valid_steps(len(xs), options)
         shape = shape if self.vocabulary_size is not None else shape[:-1]
@@ -95,9 +95,9 @@ def tagger(
 ) -> Tagger:
     """A tagger: p(class at t | xs) = softmax(y_t readout + bias), ys from `cell` over xs.
 
-    cell: any cell, or a composition; a bidirectional sees what follows too. classes: C, numbered from 0.
-    vocabulary_size: sequences are of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
-        None: sequences are of features [T, ..., D]. embedding_dropout: of whole symbols, where there is a key.
+    cell: any cell, or a composition; a bidirectional one also sees later steps. classes: C, numbered from 0.
+    vocabulary_size: V, for sequences of symbols 0 to V - 1, as learned vectors of `embedding_size` (None: one-hot).
+        None: sequences of features [T, ..., D]. embedding_dropout: rate of dropping whole symbols, with a key.
     Raises TypeError or ValueError for options that do not fit.
     """
     checks.positive(classes, "classes")

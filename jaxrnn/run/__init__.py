@@ -1,4 +1,4 @@
-"""A cell over a whole sequence, in serving, and what will run: all of it is at the top level too."""
+"""Running a cell: over a whole sequence, step by step for serving, and what will run. Also exported by `jaxrnn`."""
 
 from jaxrnn.run._burn_in import burn_in
 from jaxrnn.run._explain import Explanation, Layer, explain

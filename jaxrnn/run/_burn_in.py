@@ -1,4 +1,4 @@
-"""The first steps without a gradient: a stored carry warms up before it is learned from."""
+"""Burn-in: the first steps update a stored carry without a gradient, before the loss starts."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def burn_in(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
-    """`unroll` whose first `steps` of T steps update the carry, but are seen by no gradient: (carry, ys [T, ..., H]).
+    """`unroll` with no gradient through the first `steps` of T steps: (carry, ys [T, ..., H]).
 
-    For a carry stored with old parameters, as in recurrent replay: after `steps` steps it is one that the parameters of
-    today would have made. ys are those of `unroll`; leave the first `steps` of them out of the loss (they have no
-    gradient). The other arguments are those of `unroll`; there is no `reverse`, for a carry is stored to be gone on
-    with. The two parts draw their noise apart, so that masks which are one for a sequence change there.
-    Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that does not only look back. Kapturowski et
+    For a carry stored with old parameters, as in recurrent replay: `steps` steps bring it to where the current
+    parameters would have left it. ys are those of `unroll`; leave the first `steps` of them out of the loss, as they
+    have no gradient. The other arguments are those of `unroll`, without `reverse`, because a stored carry continues
+    forwards. The two parts draw their noise separately, so a mask drawn once per sequence changes between them.
+    Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that also runs backwards. Kapturowski et
     al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
     """
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, engine, key)
     if checks.positive(steps, "steps") >= time:
         raise ValueError(f"steps: expected fewer than T={time}, got {steps}")
-    # What needs the whole sequence cannot be cut: its step says so.
+    # A cell that needs the whole sequence cannot be split: its step raises.
     jax.eval_shape(cell.step, params, cell.initial_carry(params, batch), jax.tree.map(lambda a: a[0], xs))
     keys = (None, None) if key is None else jax.random.split(key)
 

@@ -1,4 +1,4 @@
-"""Which engine runs a cell when none is named."""
+"""The engine that runs a cell when none is given."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jaxrnn.engines import deferred, scan
 
 
 def choice(cell: Cell) -> tuple[Callable[..., Any], str]:
-    """The engine for a cell, and the reason in one line.
+    """The default engine for a cell, and the reason in one line.
 
-    By the cell alone. With a gradient `deferred` was the faster in `benchmarks/results/scaling.png`, which has the
-    LSTM only; no committed table sets it beside `scan` for other cells or forward, and a lone row forward has been
-    seen to be faster with `scan` on jax 0.12.
+    It depends on the cell alone. With a gradient, `deferred` was faster in `benchmarks/results/scaling.png`, which has
+    only the LSTM; no committed table compares it with `scan` for other cells or for the forward pass, where `scan` has
+    been seen to be faster for a single row on jax 0.12.
     """
     if cell.has_parts:
         return deferred, "the cell is in three parts: its products are taken over many steps, outside of the loop"

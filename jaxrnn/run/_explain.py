@@ -1,4 +1,4 @@
-"""What `unroll` would do: which engine for each layer and why, the operations of its products, and its memory."""
+"""What `unroll` would do: the engine for each layer and why, the FLOPs of its matrix products, and its memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jaxrnn.run._unroll import unroll
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One loop over time: the cell, or a layer of a stack by its name."""
+    """One loop over time: a single cell, or a layer of a stack by its name."""
 
     name: str
     engine: str
@@ -30,11 +30,11 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What `explain` found; prints as a line for each layer and one each for operations and memory.
+    """The result of `explain`; prints one line for each layer, one for FLOPs and one for memory.
 
-    Operations are those of matrix products, a multiplication and an addition counted as two. Bytes are temporary
-    memory at its peak in the compiled program, beside arguments and results. `gradient_` means values and the gradient
-    for params and inputs together.
+    FLOPs count matrix products only, a multiply-add as two. Bytes are the peak temporary memory of the compiled
+    program, without arguments and results. `gradient_` fields are for the values and the gradient with respect to
+    params, carry and inputs together.
     """
 
     layers: tuple[Layer, ...]
@@ -63,9 +63,9 @@ def explain(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> Explanation:
-    """Say what `unroll` would do with these arguments. They may be arrays or jax.ShapeDtypeStructs; nothing is run.
+    """What `unroll` would do with these arguments, which may be arrays or jax.ShapeDtypeStructs; nothing is run.
 
-    The program and that of its gradient are compiled, for the device at hand, to learn what memory they take.
+    The forward pass and its gradient are compiled for the current device, to read off the memory that they need.
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
     _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
@@ -80,7 +80,7 @@ def explain(
         layers.append(Layer(name, _shown(run), reason))
 
     def walk(name, cell, params, carry, x):
-        """Visit what `unroll` runs by itself, with one input in place of all."""
+        """Visit each cell that `unroll` runs in a loop of its own, with one input in place of all T."""
         if cell.sequence is None:
             chosen(name or described, cell, params, carry, x)
             return step_with(walk, cell, params, carry, x, None)
@@ -121,9 +121,9 @@ def explain(
 
 
 def _place(part, carry):
-    """Where in a carry a part of it stands, as a path: "" for all of it. An array is known by being the same one."""
+    """The path of `part` in `carry`, matching arrays by identity: "" for the whole carry, None if it is not there."""
     for inside, leaf in jax.tree_util.tree_leaves_with_path(part)[:1]:
-        leaf = getattr(leaf, "carry", leaf)  # of a pair, as learned_carry hands them on
+        leaf = getattr(leaf, "carry", leaf)  # `learned_carry` passes pairs
         for path, other in jax.tree_util.tree_leaves_with_path(carry):
             if other is leaf:
                 return jax.tree_util.keystr(path[: len(path) - len(inside)], simple=True, separator=".")
@@ -131,14 +131,14 @@ def _place(part, carry):
 
 
 def _ones(a):
-    """A cotangent that no compiler can drop."""
+    """A cotangent of ones, which the compiler cannot optimize away; float0 for integers."""
     if jnp.issubdtype(a.dtype, jnp.inexact):
         return jnp.ones_like(a)
     return jnp.zeros(a.shape, jax.dtypes.float0)
 
 
 def _shown(engine):
-    """The name of an engine, with the options that a `functools.partial` holds."""
+    """The name of an engine, with the options of a `functools.partial`."""
     if isinstance(engine, functools.partial):
         options = ", ".join([*map(repr, engine.args), *(f"{k}={v!r}" for k, v in engine.keywords.items())])
         return f"{_shown(engine.func)}({options})"
@@ -146,7 +146,7 @@ def _shown(engine):
 
 
 def _flops(jaxpr: Any) -> int:
-    """Operations of the matrix products, those in a loop as often as it turns; of a branch, the dearest."""
+    """The FLOPs of the matrix products in a jaxpr: of a scan, body times length; of a `cond`, the costliest branch."""
     total = 0
     for e in jaxpr.eqns:
         if e.primitive.name == "dot_general":
@@ -161,7 +161,7 @@ def _flops(jaxpr: Any) -> int:
 
 
 def _inner(equation: Any) -> Iterator[Any]:
-    """The programs within an equation; of a custom rule the one forward: in a gradient the rule is applied already."""
+    """The jaxprs in an equation; of a custom rule only the primal one, as a gradient has the rule applied already."""
     for value in equation.params.values():
         for one in value if isinstance(value, tuple | list) else (value,):
             one = getattr(one, "jaxpr", one)

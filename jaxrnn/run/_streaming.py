@@ -1,4 +1,4 @@
-"""Serving: many independent streams in one batch, a step or a few at a time, compiled before the first input comes."""
+"""Serving: many independent streams in one batch, one or a few steps per call, compiled before the first input."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from jaxrnn._core.rows import select
 from jaxrnn.engines import scan
 from jaxrnn.run._unroll import unroll
 
-# Params of up to so many bytes are compiled in: each array that is an argument costs a call 0.4 us. Larger ones stay
-# arguments, for compiled in they would be held twice.
+# Params of up to this many bytes are compiled in as constants: each array argument costs 0.4 us per call. Larger ones
+# stay arguments, because as constants they would be held twice.
 CONSTANTS = 4 << 20
 
-# Up to so many numbers in a field of the carry, steps with one product are looped over as they are written: XLA makes
+# With at most this many numbers in each field of the carry, steps with one product are scanned as written: XLA makes
 # that one native loop. LSTM, GRU and Elman, 16 and 32 units: 1.1 to 2.3 times as fast as with the drive outside.
 SMALL = 32
 
 
 class State(NamedTuple):
-    """What the streams remember, and which of them there are: a pytree of arrays, saved and moved as any other.
+    """The carries of all streams, and which streams are active: a pytree of arrays, saved and moved like any other.
 
-    The fields of a carry stand side by side in one array, because each array that a call returns costs it a
-    microsecond. `Streaming.carry` has them by name.
+    The fields of a carry are concatenated into one array per dtype, because each array that a call returns costs a
+    microsecond. `Streaming.carry` returns them by name.
     """
 
-    rows: tuple[Any, ...]  # [B, N], or [N] without the axis of streams; one array for each type in the carry
-    active: Any  # [B] bool; None without the axis of streams
+    rows: tuple[Any, ...]  # [B, N], or [N] without a stream axis; one array for each dtype in the carry
+    active: Any  # [B] bool; None without a stream axis
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -48,21 +48,21 @@ class Streaming:
     cell: Any
     streams: int | None
     steps: int | None
-    x: Inputs  # shapes and types: of the input of a call,
-    row: Carry  # of the carry of one stream,
-    state: State  # of a state
-    _fresh: tuple[jax.Array, ...]  # the carry that a stream begins with, packed
+    x: Inputs  # shapes and dtypes of the input of a call
+    row: Carry  # shapes and dtypes of the carry of one stream
+    state: State  # shapes and dtypes of a state
+    _fresh: tuple[jax.Array, ...]  # the initial carry of one stream, packed
     _pack: Callable
     _unpack: Callable
     _step: Callable
-    _add: Any  # None without the axis of streams
+    _add: Any  # None without a stream axis
     _take: Any
 
     def __repr__(self) -> str:
         return f"streaming({self.cell!r}, params, streams={self.streams}, steps={self.steps})"
 
     def start(self, carry: Carry | None = None, *, active: Any = True) -> State:
-        """A state: all streams at their initial carry, or at `carry` [B, ...]. active: bool, or [B] of bool."""
+        """A state: all streams at the initial carry, or at `carry` [B, ...]. active: which run, bool or [B] bool."""
         batch = () if self.streams is None else (self.streams,)
         if np.asarray(active).dtype != bool or np.shape(active) not in ((), batch) or not (batch or active):
             wanted = f"True, False or [B] of bool with B={self.streams}" if batch else "True, as streams=None is one"
@@ -76,19 +76,19 @@ class Streaming:
         return State(rows, jnp.array(np.broadcast_to(active, batch)) if batch else None)
 
     def step(self, state: State, x: Inputs) -> tuple[State, Any]:
-        """x [B, D] -> (state, y [B, H]); with steps=k, xs [k, B, D] -> (state, ys [k, B, H]). NumPy's arrays will do.
+        """x [B, D] -> (state, y [B, H]); with steps=k, xs [k, B, D] -> (state, ys [k, B, H]). NumPy arrays work too.
 
-        A stream that was dropped holds its carry and has y = 0, whatever its x.
-        Raises TypeError or ValueError, before anything is computed, for what the program was not compiled for.
+        A dropped stream holds its carry and has y = 0, whatever its x.
+        Raises TypeError or ValueError, before anything is computed, for arguments that do not fit the compiled program.
         """
         try:
             rows, y = self._step(state.rows, state.active, x)
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # looking first would cost each call
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # checking first would slow every call
             raise self._fault(state, x) or error from None
         return State(rows, state.active), y
 
     def add(self, state: State, slot: int, carry: Carry | None = None) -> State:
-        """Begin a stream in `slot`, at the initial carry or at a `carry` without the axis of streams."""
+        """Start a stream in `slot`, at the initial carry or at a `carry` without a stream axis."""
         slot = self._slot(state, slot)
         if carry is not None:
             _fits(carry, self.row, "carry", "carry(state, slot) or cell.initial_carry(params) makes one")
@@ -101,7 +101,7 @@ class Streaming:
         return State(state.rows, jnp.asarray(active))
 
     def carry(self, state: State, slot: int | None = None) -> Carry:
-        """The carry in `slot`, also of a dropped stream; None: of all. It is a copy: the state can still be used."""
+        """A copy of the carry in `slot` (None: of all streams), dropped or not; the state can still be used."""
         if slot is not None:
             return self._take(state.rows, self._slot(state, slot))
         _usable(state, self.state)
@@ -116,7 +116,7 @@ class Streaming:
         return np.int32(slot)
 
     def _fault(self, state: Any, x: Any) -> Exception | None:
-        """What is wrong with the arguments of a step, if they are to blame."""
+        """The error in the arguments of a step; None if they are right."""
         try:
             if any(is_traced(a) for a in jax.tree.leaves((state, x))):
                 raise TypeError("step: expected arrays, got traced ones; it is compiled, so inside jit write cell.step")
@@ -131,26 +131,26 @@ class Streaming:
 def streaming(
     cell: Any, params: Params, x: Inputs | None = None, *, streams: int | None = None, steps: int | None = None
 ) -> Streaming:
-    """Compile `cell` for serving, step by step from Python, with a state that goes in and comes out.
+    """Compile `cell` for serving step by step from Python, with a state passed in and returned.
 
         stream = streaming(cell, params, streams=B)     compiles
         state = stream.start()                          every stream at its initial carry
         state, y = stream.step(state, x)                x [B, D] -> y [B, H]
-        state = stream.drop(state, slot)                that stream ended: its carry is held, its y is 0
-        state = stream.add(state, slot, carry=None)     another began there
-        carry = stream.carry(state, slot)               what it remembers, to be added elsewhere
+        state = stream.drop(state, slot)                ends a stream: its carry is held, its y is 0
+        state = stream.add(state, slot, carry=None)     starts another in its slot
+        carry = stream.carry(state, slot)               a copy of its carry, to add it elsewhere
 
-    cell: a cell, or a model with `step(params, carry, x)` and `initial_carry(params, batch_shape)`, and, if it has it,
-        `apply(params, carry, xs)` for several steps at once, where that gives a y for each.
+    cell: a cell, or a model with `step(params, carry, x)` and `initial_carry(params, batch_shape)`. Several steps per
+        call use the model's `apply(params, carry, xs)`, if it has one that returns a y for each step.
     x: one input of one stream, an array or its jax.ShapeDtypeStruct; None: as the cell's `input` says.
-    streams: B streams in each call; None: one, without an axis.
-    steps: k steps in each call, one after another in one compiled loop, xs [k, B, D] -> ys [k, B, H]; None or 1: one
-        step, without an axis.
+    streams: B, the number of streams in each call; None: one stream, without a stream axis.
+    steps: k, the number of steps in each call, run in one compiled loop: xs [k, B, D] -> ys [k, B, H]; None or 1: one
+        step, without a time axis.
 
-    Everything is compiled here, for these params. A state is used once: a call takes its memory for the next state, and
-    an error says so if it comes again; a call that raises leaves it as it was. Streams do not see one another.
-    Values are those of one `unroll` over all steps, to rounding: XLA may contract f c + i g in another way outside of a
-    loop (measured: up to 0.4 eps a step, none in bfloat16).
+    Everything is compiled here, for these params. A state can be used once: a call reuses its memory for the next
+    state, and passing it again raises an error; a call that raises leaves it as it was. Streams are independent.
+    Values are those of one `unroll` over all steps, up to rounding: XLA may contract f c + i g differently outside a
+    loop (measured: up to 0.4 eps per step, none in bfloat16).
     Raises TypeError or ValueError for arguments that do not fit one another.
     """
     if not (hasattr(cell, "step") and hasattr(cell, "initial_carry")):
@@ -177,7 +177,7 @@ def streaming(
     place = _place(params)
 
     def ahead(f, *like, donate=()):
-        """Compiled for shapes, kept in `place`, and for arrays, which stay where they are."""
+        """f compiled for arguments `like`: shapes stand for arrays on `place`, arrays stay where they are."""
         placed = jax.tree.map(lambda a: a.update(sharding=place) if isinstance(a, jax.ShapeDtypeStruct) else a, like)
         return jax.jit(f, donate_argnums=donate, out_shardings=place).lower(*placed).compile()
 
@@ -191,15 +191,15 @@ def streaming(
             return unroll(cell, params, carry, x)
         y = _after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
         shapes = functools.partial(jax.tree.map, jnp.shape)
-        # The one y that a classifier's `apply` gives for all steps would not do.
+        # Not if `apply` returns one y for all steps, as a classifier's does.
         if hasattr(cell, "apply") and shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y):
             return cell.apply(params, carry, x)
         return loop(functools.partial(cell.step, params), carry, x)
 
-    @jax.jit  # by itself, so that the cell sees tracers also where its params are constants
+    @jax.jit  # a jit of its own, so that the cell sees tracers even where its params are constants
     def run(params, rows, active, x):
         old = unpack(rows)
-        # Behind a barrier the step is compiled as in a loop; where XLA heeds it, the bits are the same.
+        # The barrier makes XLA compile the step as in a loop; where XLA respects it, results are bit-identical.
         new, y = lax.optimization_barrier(over(params, old, x))
         if active is not None:
             new = select(active, new, old)
@@ -237,7 +237,7 @@ def streaming(
 
 
 def _packing(row: Carry) -> tuple[Callable, Callable]:
-    """Functions from a carry, any axes before its own, to one array [..., N] for each of its types, and back."""
+    """(pack, unpack): from a carry with any leading axes to one array [..., N] for each dtype, and back."""
     likes, structure = jax.tree.flatten(row)
     types = list(dict.fromkeys(a.dtype for a in likes))
 
@@ -258,7 +258,7 @@ def _packing(row: Carry) -> tuple[Callable, Callable]:
 
 
 def _place(params: Params) -> Sharding | None:
-    """Where all but the params is kept: on each device that they are on; None: where JAX puts what has no place."""
+    """The sharding for everything but the params: a copy on each of their devices; None: JAX's default device."""
     here = jnp.zeros(()).devices()
     away = [a.sharding for a in jax.tree.leaves(params) if isinstance(a, jax.Array) and a.devices() != here]
     if away and isinstance(away[0], NamedSharding):
@@ -267,7 +267,7 @@ def _place(params: Params) -> Sharding | None:
 
 
 def _after(axes: tuple[int, ...], tree: Any) -> Any:
-    """Shapes and types, with these axes before their own."""
+    """The shapes and dtypes of a pytree, with these leading axes added."""
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*axes, *a.shape), a.dtype), jax.eval_shape(lambda: tree))
 
 
@@ -281,7 +281,7 @@ def _usable(state: Any, like: State) -> None:
 
 
 def _fits(tree: Any, like: Any, name: str, cure: str, axes: str = "") -> None:
-    """Refuse what has not just the structure, shapes and types of `like`."""
+    """Raise TypeError or ValueError unless `tree` has the structure, shapes and dtypes of `like`."""
     same = jax.tree.structure(tree) == jax.tree.structure(like)
     pairs = list(zip(jax.tree.leaves(tree), jax.tree.leaves(like), strict=True)) if same else []
     if not same or any(jnp.result_type(a) != b.dtype for a, b in pairs):

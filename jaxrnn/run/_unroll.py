@@ -1,4 +1,4 @@
-"""A cell over time: ragged rows, masks, resets, direction, and the choice of engine."""
+"""Run a cell over time: ragged rows, masks, resets, direction, and the choice of engine."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def unroll(
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
-    """Run `cell` over time: xs [T, ..., D] -> (carry, ys [T, ..., H]), with any number of batch axes, also none.
+    """Run `cell` over time: xs [T, ..., D] -> (carry, ys [T, ..., H]), with any number of batch axes, or none.
 
-    carry: where to begin; None begins with the cell's initial carry. Handing the carry that comes back to the next
-        call continues the sequence: any split of T gives the same ys (of a cell that only looks back, without noise).
-    lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the carry
-        that comes back is the last valid one (for length 0, the one it began with). What xs holds there, NaN included,
-        reaches neither values nor gradients: the cell is given 0 for it, where it must have a finite gradient.
+    carry: the carry to start from; None: the cell's initial carry. Passing the returned carry to the next call
+        continues the sequence: any split of T gives the same ys (for a cell that only looks back, without noise).
+    lengths [...] int: row b has steps 0 to lengths[b] - 1, from 0 to T of them. Past its end ys is 0, and the returned
+        carry is that of its last valid step (for length 0, the one it started from). Padding in xs, NaN included,
+        reaches neither values nor gradients: the cell reads 0 there, where its gradient must be finite.
     mask [T, ...] bool: where False the carry is held and y is 0; any pattern. With lengths, both must allow a step.
-    reset [T, ...] bool: where True the row restarts from the initial carry before this step, also at a masked step;
-        past the end of a row it does nothing.
-    reverse: from right to left, each row from its own last step; ys stands at the positions of the inputs, and "before"
-        a step is to its right.
-    engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None takes the best.
-    key: what dropout, zoneout and the like are drawn from, before the loop; None is evaluation, without noise. A cell
-        that has none does not look at it. The same key draws the same noise, so training wants a new one each time.
+    reset [T, ...] bool: where True the row restarts from the initial carry before this step, even at a masked step;
+        past the end of a row it has no effect.
+    reverse: run from right to left, each row from its own last step; ys are at the positions of the inputs, and
+        "before" a step is to its right.
+    engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None: the cell's default.
+    key: draws the noise of dropout, zoneout and the like, before the loop; None is evaluation, without noise. A cell
+        without noise ignores it. The same key draws the same noise, so pass a new one for each training step.
 
-    Under jit, where lengths cannot be looked at, values above T count as T and below 0 as 0.
+    Under jit, where the values of lengths are not known, those above T count as T and those below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
@@ -53,7 +53,7 @@ def unroll(
 
     valid, reset = told(time, lengths, mask, reset)
     if valid is not None:
-        # Before the cell, not only after it: a NaN that the step computes would come back as 0 * NaN in a gradient.
+        # The inputs too, not only the outputs: a NaN computed by the step would enter gradients as 0 * NaN.
         xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
 
     def run(turned, cell, params, carry, xs, key):
@@ -81,15 +81,15 @@ def unroll(
 
 
 def _seen_from_behind(reset, reverse, lengths):
-    """The resets for a member that runs against the others: it restarts where it leaves a segment they restart in."""
+    """The resets of a member that runs in the opposite direction: it restarts at the other end of each segment."""
     first = jnp.zeros_like(reset[:1])
     moved = jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
-    # What was at a row's last step is now past its end.
+    # A reset that moved past the end of its row is dropped.
     return moved if lengths is None else moved & inside(lengths, len(moved))
 
 
 def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:
-    """The carry with its batch axes over the devices as those of xs are, where shardings are part of types."""
+    """The carry with its batch axes sharded like those of xs, if shardings are part of types (explicit axes)."""
     sharding = jax.typeof(jax.tree.leaves(xs)[0]).sharding
     if not sharding.mesh.explicit_axes:
         return carry

@@ -1,4 +1,4 @@
-"""Training: truncated BPTT, one update with optax, the loop around it, checkpoints; and what goes beside optax."""
+"""Training: truncated BPTT, updates with optax, the training loop, checkpoints, and additions to optax."""
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints

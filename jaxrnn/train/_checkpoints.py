@@ -1,4 +1,4 @@
-"""The state of a run on disk, at several steps."""
+"""Checkpoints: the state of a run on disk, at several steps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxrnn._core.optional import optional
 
 
 class Checkpoints:
-    """The checkpoints of one run in a folder, written by orbax; the newest `keep` stay.
+    """The checkpoints of one run in a folder, written by orbax; only the newest `keep` are kept.
 
-    A save is complete or not there: a run killed in the middle of one picks up from the save before.
+    Saves are atomic: a run that is killed during one resumes from the save before.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 2):
@@ -23,9 +23,9 @@ class Checkpoints:
         self._manager = self._orbax.CheckpointManager(self.folder / "checkpoints", options=options)
 
     def save(self, step: int, state: Any) -> None:
-        """Save a pytree of arrays as that of `step`, and wait until it is on disk.
+        """Save a pytree of arrays under `step`, and wait until it is on disk.
 
-        The last step saved is not written again. Raises ValueError for a step before it.
+        The last step saved is not written again. Raises ValueError for an earlier step.
         """
         latest = self.latest()
         if latest is not None and step < latest:
@@ -58,7 +58,7 @@ class Checkpoints:
             raise FileNotFoundError(f"model: no checkpoint in {self.folder}")
         saved = self._manager.restore(self.latest(), args=self._orbax.args.StandardRestore())["params"]
 
-        def at(path, like):  # what is on disk has mappings for NamedTuples
+        def at(path, like):  # on disk, NamedTuples are mappings
             value = saved
             for part in path:
                 value = value[getattr(part, "key", getattr(part, "name", getattr(part, "idx", None)))]
@@ -67,5 +67,5 @@ class Checkpoints:
         return jax.tree_util.tree_map_with_path(at, jax.eval_shape(model.init, jax.random.key(0)))
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the manager of the folder."""
         self._manager.close()

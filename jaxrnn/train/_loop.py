@@ -1,4 +1,4 @@
-"""One update with optax, and the loop around it."""
+"""A training update with optax, and the loop around it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from jaxrnn.train._truncated_bptt import Losses, truncated_bptt, weighted
 
 
 class TrainState(NamedTuple):
-    """All that a run needs to go on to the same bits, data apart."""
+    """All that a run needs to resume bit for bit, except the data."""
 
     step: jax.Array  # [] int32, updates made
     params: Params
     opt_state: Any
-    carry: Carry  # of the streams, handed from window to window
-    healthy: jax.Array  # [] bool, False once a gradient was not finite: then nothing changes any more
+    carry: Carry  # of the streams, passed from window to window
+    healthy: jax.Array  # [] bool, False once a loss or gradient was not finite: then nothing changes any more
 
 
 class NotFinite(FloatingPointError):
-    """A loss or a gradient was NaN or Inf. `state` is that from before the step."""
+    """A loss or a gradient was NaN or Inf. `state` is the one before the step."""
 
     def __init__(self, message: str, state: TrainState):
         super().__init__(message)
@@ -45,12 +45,12 @@ def make_update(
     k2: int | None = None,
     key: jax.Array | None = None,
 ):
-    """`update(state, window) -> (state, {"loss", "gradient_norm", "healthy"})`, jitted, its state donated.
+    """`update(state, window) -> (state, {"loss", "gradient_norm", "healthy"})`, jitted, with its state donated.
 
-    loss is the mean over the window's weights, in the unit of `losses`; gradient_norm is that before `optimizer`, which
+    loss is the weighted mean over the window, in the unit of `losses`; gradient_norm is taken before `optimizer`, which
     may clip. A step whose loss or norm is not finite changes nothing, and neither does any step after it.
-    key: turns the noise of the model on, its dropout and the like; each step draws its own, the same when it is run
-    again after a resume. None: there is none.
+    key: turns on the noise of the model (dropout and the like); each step draws its own, and the same again when it is
+    repeated after a resume. None: no noise.
     """
     gradient = truncated_bptt(losses, k1, k2)
 
@@ -65,7 +65,7 @@ def make_update(
         healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
         changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)
-        # A gradient is NaN at worst where nothing is taken from it: a selection keeps the old state whole.
+        # A selection, not a product with 0: NaN in the new state does not reach the old one.
         state = jax.tree.map(lambda n, o: jnp.where(healthy, n, o), new, state._replace(healthy=healthy))
         return state, {"loss": loss, "gradient_norm": norm, "healthy": healthy}
 
@@ -75,15 +75,15 @@ def make_update(
 def start(
     model: Any, key: jax.Array, optimizer: optax.GradientTransformation, batch_shape: tuple[int, ...]
 ) -> TrainState:
-    """The state a run begins with: step 0, fresh parameters, fresh carries for `batch_shape` streams."""
+    """The initial state of a run: step 0, new parameters, initial carries for `batch_shape` streams."""
     params = model.init(key)
-    # A copy, for a learned carry is a parameter too, and an update is given each buffer once.
+    # A copy, because a learned carry is a parameter too, and a buffer can be donated only once.
     carry = jax.tree.map(jnp.copy, model.initial_carry(params, batch_shape))
     return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
 
 
 def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], float]:
-    """`evaluate(params, carry, windows)`: the mean loss over windows in order, the carry handed on, by weight."""
+    """`evaluate(params, carry, windows)`: the weighted mean loss over windows in order, passing the carry on."""
 
     @jax.jit
     def total(params, carry, window):
@@ -101,11 +101,11 @@ def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], fl
 
 
 class Report(NamedTuple):
-    """What the loop says after a stretch of steps."""
+    """What the loop reports after every few steps."""
 
     step: int
-    loss: float  # mean over the stretch
-    gradient_norm: float  # largest of the stretch
+    loss: float  # mean over these steps
+    gradient_norm: float  # largest of these steps
     steps_per_second: float
 
 
@@ -120,13 +120,13 @@ def fit(
     progress: bool = True,
     unit: str = "",
 ) -> tuple[TrainState, bool]:
-    """Make updates until `steps` have been made in all: (state, whether all were).
+    """Make updates until `steps` have been made in total: (state, whether all were).
 
-    windows[k] is the window of step k, so a run that is picked up goes on where it was. After every `every` steps, at
-    the end and when interrupted, `on_report(report, state)` is called: the place to evaluate and to save. The next
-    update takes the buffers of that state: copy what is to be kept.
-    Ctrl-C (SIGINT) and SIGTERM end the loop after the step at work; a second one ends it at once.
-    progress: a bar with steps/s, loss (in the `unit` to show) and time left, on a terminal only.
+    windows[k] is the window of step k, so a resumed run continues where it stopped. Every `every` steps, at the end and
+    when interrupted, `on_report(report, state)` is called: the place to evaluate and to save. The next update reuses
+    the buffers of that state: copy what you want to keep.
+    Ctrl-C (SIGINT) and SIGTERM end the loop after the current step; a second one ends it at once.
+    progress: show a bar with steps/s, loss (labelled with `unit`) and time left, on a terminal only.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
     """
     done = int(state.step)
@@ -137,11 +137,11 @@ def fit(
             for k in range(done, until):
                 state, seen = update(state, windows[k])
                 metrics.append(seen)
-                if len(metrics) % 10 == 0:  # not at each step: a device should have the next one waiting
+                if len(metrics) % 10 == 0:  # not at each step, so that the device has the next one queued
                     bar(k + 1, float(seen["loss"]), len(metrics) / (time.perf_counter() - began))
                 if interrupted():
                     break
-            metrics = jax.device_get(metrics)  # waits, once for the stretch
+            metrics = jax.device_get(metrics)  # waits for the device, once per report
             for offset, seen in enumerate(metrics):
                 if not seen["healthy"]:
                     raise NotFinite(
@@ -160,10 +160,10 @@ def fit(
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within it, the first SIGINT or SIGTERM is only noted: yields a function that says whether one came.
+    """In this context, the first SIGINT or SIGTERM is only recorded: yields a function that says whether one came.
 
-    A step must not be cut in the middle: its input buffers are already given away. Outside the main thread, where
-    Python takes no signals, nothing is noted.
+    A step must not be interrupted: its input buffers are already donated. Outside the main thread, where Python
+    receives no signals, nothing is recorded.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -186,7 +186,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def _bar(done: int, steps: int, wanted: bool, unit: str) -> Iterator[Callable[[int, float, float], None]]:
-    """A progress bar on a terminal, nothing elsewhere: yields what takes steps made, loss and steps per second."""
+    """A progress bar on a terminal, nothing elsewhere: yields a function of (steps made, loss, steps per second)."""
     console = optional("rich.console", "train", "the progress bar").Console() if wanted else None
     if console is None or not console.is_terminal:
         yield lambda done, loss, speed: None

@@ -14,7 +14,7 @@ from jaxrnn._core.numerics import common
 from jaxrnn._core.rows import select
 
 # (params, carry, window) -> (losses [n, ...], weights [n, ...], carry); the leaves of a window are [n, ...].
-# It takes a `key` as well, if it is to be trained with noise.
+# It also takes a `key`, to train with noise.
 Losses = Callable[..., tuple[jax.Array, jax.Array, Carry]]
 
 
@@ -41,12 +41,12 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
     """The gradient of truncated backpropagation through time, BPTT(k1, k2): every k1 steps, back through k2 steps.
 
     Returns `(params, carry, window [T, ...]) -> ((total, weight, carry), grads)`: the weighted sum of the losses, the
-    sum of the weights, the carry after T steps, and the gradient of `total` with respect to params in which the loss
-    of each block of k1 steps is seen from the k2 steps that end with it, and from no step before those.
+    sum of the weights, the carry after T steps, and the gradient of `total` with respect to params, in which the loss
+    of each block of k1 steps goes back through the k2 steps that end with the block, and no further.
 
-    k1=None: T, one block. k2=None: k1. With k2 >= T nothing is cut: full BPTT, for every k1. The carry's value always
-    crosses from step to step, and from window to window; only the gradient is cut. It never looks back beyond the
-    window it is given. A `key` as a fourth argument is handed to `losses`, another for each piece of the window.
+    k1=None: T, one block. k2=None: k1. With k2 >= T nothing is cut: full BPTT, for every k1. The value of the carry
+    always passes from step to step, and from window to window; only the gradient is cut, and it never leaves its
+    window. A `key` as a fourth argument goes to `losses`, a different one for each piece of the window.
     Raises ValueError for k1 < 1, k2 < k1, or a T that is not a multiple of k1.
     Williams and Peng 1990; the two numbers are those of Sutskever 2013, "Training recurrent neural networks", 2.8.6.
     """
@@ -57,7 +57,7 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
         return losses(params, carry, window, **({} if key is None else {"key": key}))
 
     def total(params, carry, window, key, counted):
-        """The weighted sum over the last `counted` steps of a window; as aux its weight, and the carry at its end."""
+        """The weighted sum over the last `counted` steps of a window, with (sum of weights, final carry) as aux."""
         each, weights, carry = seen(params, carry, window, key)
         total, weight = weighted(each[-counted:], weights[-counted:])
         return total, (weight, carry)
@@ -75,13 +75,13 @@ def truncated_bptt(losses: Losses, k1: int | None = None, k2: int | None = None)
             own = None if key is None else jax.random.fold_in(key, first)
             return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, size), window), own
 
-        # The blocks that end within k2 steps are cut nowhere: one piece of full BPTT.
+        # The blocks that end within the first k2 steps are not cut: one piece of full BPTT.
         whole = min(T, back // block * block)
         (loss, (weight, end)), grads = jax.value_and_grad(total, has_aux=True)(params, carry, *part(0, whole), whole)
         if whole == T:
             return (loss, weight, end), grads
 
-        # Every later block looks back `back` steps from its end, from a place that moves on by a block.
+        # Every later block goes back `back` steps from its end, so its start moves on by one block each time.
         first = whole + block - back
         behind = seen(params, carry, *part(0, first))[2]
 

@@ -1,25 +1,25 @@
-"""Recurrent kernels kept on a set, as the last link of an optax chain.
+"""Constraints on recurrent kernels, as the last link of an optax chain.
 
     optimizer = optax.chain(optax.adam(1e-3), constraints.orthogonal())
 
-After `optax.apply_updates` the kernels lie on the set: an update u of a kernel W is replaced by u - (W + u) + P(W + u),
-P being the projection on the set, the nearest point in Frobenius norm. optax's own projections (optax.projections) are
-on sets of vectors, and treat a matrix as one; these are on the singular values of each gate's block.
+After `optax.apply_updates` the kernels satisfy the constraint: an update u of a kernel W becomes
+u - (W + u) + P(W + u), where P projects on the constraint set, to the nearest point in Frobenius norm. optax's own
+projections (optax.projections) treat a matrix as a vector; these act on the singular values of each gate's block.
 
-Which parameters: those whose own name, the last key of their path, is `name`, in however deep a pytree (a stack,
-`learned_carry`, a model). All others pass. Their blocks are those that `initializers` draws, so that what starts
-orthogonal is left alone:
+They apply to the parameters whose own name, the last key of their path, is `name`, at any depth of the pytree (a stack,
+`learned_carry`, a model). All others pass unchanged. The blocks are those that `initializers` draws, so that a kernel
+that starts orthogonal is left alone:
 
-    [..., H, G·H]                      G blocks [H, H]; leading axes too, as in recurrent_highway [depth, H, 2H]
+    [..., H, G·H]                      G blocks [H, H]; any leading axes, as in recurrent_highway [depth, H, 2H]
     [P, G·H] beside projection [H, P]  G blocks [P, H], as in lstm(projection=P)
     [N, H] with N > H                  one block, as in cornn [2H, H]
 
-A block that is not square has orthonormal rows or columns, whichever are fewer. Other kernels are refused, unless
+A block that is not square gets orthonormal rows or columns, whichever are fewer. Other kernels raise ValueError, unless
 `gates` says how many blocks they have side by side.
 
-Each update costs an SVD of every block, in float32 for half types; `every=k` does so at each k-th update only, and in
-between the kernels drift off the set. Updates keep their type: in a half type the kernel and the change that brings it
-to the set are each rounded once.
+Each update costs an SVD of every block, in float32 for half-precision types; `every=k` projects at each k-th update
+only, and in between the kernels drift off the set. Updates keep their type: in half precision, the kernel and the
+update that brings it to the set are each rounded once.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from jaxrnn._core.numerics import wide
 def orthogonal(
     scale: float = 1.0, *, name: str = "recurrent_kernel", gates: int | None = None, every: int = 1
 ) -> optax.GradientTransformation:
-    """Each gate's block is orthogonal, times `scale`: its polar factor U Vᵀ from the SVD U S Vᵀ, all S set to `scale`.
+    """Keep each gate's block orthogonal, times `scale`: its SVD U S Vᵀ becomes U Vᵀ (the polar factor) times `scale`.
 
-    Its product then neither shrinks nor stretches h. name, gates, every: see the module. Raises ValueError for options,
-    and, in `init` and `update`, where no parameter has that name or one has no such blocks.
+    At scale 1 the product neither shrinks nor stretches h. name, gates, every: see the module. Raises ValueError for
+    wrong options, and, in `init` and `update`, if no parameter has that name or one does not have such blocks.
     Hard orthogonality as in Vorontsov, Trabelsi, Kadoury and Pal 2017, arXiv 1702.00071, at margin 0; the projection is
     Higham 1986, "Computing the polar decomposition".
     """
@@ -54,11 +54,11 @@ def orthogonal(
 def spectral(
     max_norm: float = 1.0, *, name: str = "recurrent_kernel", gates: int | None = None, every: int = 1
 ) -> optax.GradientTransformation:
-    """Each gate's block has spectral norm at most `max_norm`: singular values above it are clipped to it.
+    """Keep the spectral norm of each gate's block at most `max_norm`: larger singular values are clipped to it.
 
-    Clipped, not rescaled: the others stay as they are, and so does a block that is inside, to the bit. (Spectral
-    normalization, Miyato et al. 2018, divides the whole matrix by its norm instead.) The bound is that of a gate's
-    block; that of G side by side is up to sqrt(G) times as large.
+    Clipped, not rescaled: the others stay as they are, and a block within the bound stays the same bit for bit.
+    (Spectral normalization, Miyato et al. 2018, divides the whole matrix by its norm instead.) The bound is for the
+    block of one gate; the norm of G blocks side by side is up to sqrt(G) times as large.
     name, gates, every and errors: as in `orthogonal`. Lefkimmiatis, Ward and Unser 2013, arXiv 1209.3318.
     """
     _positive(max_norm, "max_norm")
@@ -76,7 +76,7 @@ def _positive(value: Any, argument: str) -> None:
 def _projection(
     title: str, excess: Callable[[jax.Array], jax.Array], name: str, gates: int | None, every: int
 ) -> optax.GradientTransformation:
-    """Take U excess(S) Vᵀ off each block; what is on the set has no excess, and is not touched."""
+    """Subtract U excess(S) Vᵀ from each block; a block on the set has no excess, and is not changed."""
     every = checks.positive(every, "every")
     if gates is not None:
         checks.positive(gates, "gates")
@@ -122,7 +122,7 @@ def _counts(title: str, name: str, gates: int | None, params: Any) -> dict[Any, 
     shapes = {path: checks.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     own = {path: jax.tree_util.keystr(path[-1:], simple=True) for path in shapes}
     found = [path for path in shapes if own[path] == name]
-    if shapes and not found:  # optax asks for a state of no parameters at all, to see what it is made of
+    if shapes and not found:  # optax also calls `init` without any parameters, to see what the state is made of
         there = ", ".join(sorted(set(own.values())))
         raise ValueError(f"name: expected that of a parameter for {title}, got {name!r}; there are {there}")
     beside = {path[:-1]: shapes[path] for path in shapes if own[path] == "projection"}

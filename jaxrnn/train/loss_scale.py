@@ -1,8 +1,8 @@
-"""Dynamic loss scaling: gradients through float16 that would round to 0 are computed from a loss that is scaled up.
+"""Dynamic loss scaling: the loss is scaled up so that gradients through float16 do not underflow to 0.
 
 float16 has no numbers below 6e-8; cotangents of a mean over many symbols are smaller. With the loss times 2^k they
 are not, and the gradient is divided by 2^k again, in float32. The scale is doubled after `every` finite gradients and
-halved at one that is not, whose update is skipped. That is optax's part:
+halved after one that is not finite, whose update is skipped. Skipping is optax's part:
 
     optimizer = optax.apply_if_finite(optax.adam(1e-3), loss_scale.ALWAYS)
     scale = loss_scale.start()
@@ -11,14 +11,14 @@ halved at one that is not, whose update is skipped. That is optax's part:
     updates, opt_state = optimizer.update(grads, opt_state, params)
     params, scale = optax.apply_updates(params, updates), loss_scale.update(scale, grads)
 
-The scale stands beside opt_state, not in it: it is needed before there is a gradient to give to an optimizer. It is a
-pytree of two numbers, to be saved with the rest. Keep params in float32 (`param_dtype`) and compute in float16
-(`dtype`): what is added to a float16 weight is mostly rounded away, with or without scaling. bfloat16 has the range of
-float32 and needs none of this; scales are powers of two, so there (and in float32) it changes no bit of a gradient that
-is not on the edge of the range.
+The scale is kept beside opt_state, not in it: it is needed before there is a gradient to give to an optimizer. It is a
+pytree of two numbers; save it with the rest. Keep params in float32 (`param_dtype`) and compute in float16
+(`dtype`): updates of a float16 weight are mostly rounded away, with or without scaling. bfloat16 has the range of
+float32 and needs no scaling; scales are powers of two, so there (and in float32) scaling changes no bit of a gradient
+that is not at the edge of the range.
 
-Micikevicius et al. 2018, arXiv 1710.03740, section 3.2; to change the scale while training is proposed in its last
-section, and the schedule here is that of PyTorch's GradScaler.
+Micikevicius et al. 2018, arXiv 1710.03740, section 3.2; its last section proposes to change the scale during training,
+and the schedule here is that of PyTorch's GradScaler.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ import jax.numpy as jnp
 from jaxrnn._core import checks
 from jaxrnn._core.numerics import wide
 
-ALWAYS = 2**31 - 1  # for optax.apply_if_finite: skip however many in a row; with fewer it takes the NaN at last
-SMALLEST, LARGEST = 2.0**-24, 2.0**24  # never 0 or infinite, whatever comes for however long
+ALWAYS = 2**31 - 1  # for optax.apply_if_finite: skip any number in a row; with a lower limit it finally applies the NaN
+SMALLEST, LARGEST = 2.0**-24, 2.0**24  # so that the scale never becomes 0 or infinite
 
 
 class LossScale(NamedTuple):
-    """What the loss is multiplied by, and for how long that went well."""
+    """The factor of the loss, and the number of finite gradients since it last changed."""
 
     scale: jax.Array  # [] float32, a power of two
     good: jax.Array  # [] int32, finite gradients since the scale last changed
 
 
 def start(scale: float = 2.0**15) -> LossScale:
-    """The scale to begin with; too large a one costs a few skipped updates. Raises ValueError unless a power of two."""
+    """The initial scale; one too large costs a few skipped updates. Raises ValueError unless it is a power of two."""
     if scale not in {2.0**k for k in range(-24, 25)}:
         raise ValueError(f"scale: expected a power of two from 2**-24 to 2**24, got {scale!r}")
     return LossScale(jnp.float32(scale), jnp.int32(0))
 
 
 def value_and_grad(loss: Callable, *, has_aux: bool = False) -> Callable:
-    """`(loss_scale, params, *args) -> (value, grads)`, as jax.value_and_grad(loss) but through the scaled loss.
+    """`(loss_scale, params, *args) -> (value, grads)`, like jax.value_and_grad(loss) but through the scaled loss.
 
-    loss: (params, *args) -> value, or (value, aux) with has_aux. Both come back unscaled, the gradients in float32
-    where they are of a half type, in which they might be 0 again. Not finite where the scale was too large.
+    loss: (params, *args) -> value, or (value, aux) with has_aux. Value and gradients are returned unscaled; gradients
+    in half precision become float32, as they might underflow again. They are not finite if the scale was too large.
     """
 
     def scaled(params, scale, *args, **kwargs):
@@ -73,7 +73,7 @@ def value_and_grad(loss: Callable, *, has_aux: bool = False) -> Callable:
 
 
 def update(loss_scale: LossScale, grads: Any, *, every: int = 2000) -> LossScale:
-    """The scale for the next step: doubled after `every` finite gradients in a row, halved at one that is not.
+    """The scale for the next step: doubled after `every` finite gradients in a row, halved after one that is not.
 
     Stays within 2^-24 and 2^24. Raises ValueError for `every` below 1.
     """

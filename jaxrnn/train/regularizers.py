@@ -14,11 +14,11 @@ from jaxrnn._core.numerics import wide
 def activation_regularization(ys: jax.Array, alpha: Any, valid: Any = None) -> jax.Array:
     """AR: alpha times the mean of y², over all steps, rows and units: ys [T, ..., H] -> a scalar.
 
-    valid: [T, ...] bool, the steps that count, such as `jnp.arange(T)[:, None] < lengths`; None: all of them. What
-    stands at the others, NaN too, reaches neither value nor gradient. With none at all it is 0.
-    Half types are squared and summed in float32, the type of the result.
+    valid: [T, ...] bool, the steps that count, such as `jnp.arange(T)[:, None] < lengths`; None: all of them. Values at
+    other steps, NaN included, reach neither value nor gradient. If no step counts, the result is 0.
+    Half-precision types are squared and summed in float32, the type of the result.
 
-    The papers write alpha L2(m ⊙ h_t), m being the dropout mask of the output; their code takes the mean of the squares
+    The papers write alpha L2(m ⊙ h_t), where m is the dropout mask of the output; their code takes the mean of squares
     as here, of the last layer's outputs *after* dropout, with alpha = 2. Merity, McCann and Socher 2017, arXiv
     1708.01009; Merity, Keskar and Socher 2017, arXiv 1708.02182. Raises TypeError or ValueError for shapes that do not
     fit.
@@ -30,11 +30,11 @@ def activation_regularization(ys: jax.Array, alpha: Any, valid: Any = None) -> j
 def temporal_activation_regularization(ys: jax.Array, beta: Any, valid: Any = None, reset: Any = None) -> jax.Array:
     """TAR: beta times the mean of (y_t - y_{t-1})², over all pairs of steps, rows, units: ys [T, ..., H] -> a scalar.
 
-    valid: as in `activation_regularization`; a pair counts where both of its steps do. reset: [T, ...] bool, as given
-    to a forward `unroll`; a pair whose t restarts is of two sequences, and does not count. No pair at all, as with
-    T = 1, gives 0.
+    valid: as in `activation_regularization`; a pair counts if both of its steps do. reset: [T, ...] bool, as given
+    to a forward `unroll`; a pair with a restart at t belongs to two sequences, and does not count. Without any pair, as
+    for T = 1, the result is 0.
 
-    The papers write beta L2(h_t - h_{t+1}); their code takes the mean of the squares over T-1 pairs as here, of the
+    The papers write beta L2(h_t - h_{t+1}); their code takes the mean of squares over T-1 pairs as here, of the
     last layer's outputs *before* dropout, with beta = 1. For papers and errors see `activation_regularization`.
     """
     ys, valid, reset = _steps(ys, valid, reset)
@@ -45,11 +45,11 @@ def temporal_activation_regularization(ys: jax.Array, beta: Any, valid: Any = No
 
 
 def embedding_dropout(key: Any, embedding: jax.Array, rate: float) -> jax.Array:
-    """An embedding [V, E] with each of its rows, whole, 0 with probability `rate`, else times 1 / (1 - rate).
+    """An embedding [V, E] with each whole row set to 0 with probability `rate`, else times 1 / (1 - rate).
 
-    One draw for one look-up of [T, ...] symbols makes a symbol that is dropped absent wherever it occurs. key: a
-    `jax.random.key`; None, as at evaluation, gives the embedding as it is. Where the readout is tied to the embedding,
-    drop what symbols are looked up in, not what logits are made from, as AWD-LSTM does.
+    If all [T, ...] symbols are looked up in one draw, a dropped symbol is absent wherever it occurs. key: a
+    `jax.random.key`; None, for evaluation, returns the embedding unchanged. If the readout is tied to the embedding,
+    drop rows for the look-up only, not for the logits, as AWD-LSTM does.
     Raises ValueError unless 0 <= rate < 1. Gal and Ghahramani 2016, arXiv 1512.05287, section 4.2; with the scaling,
     Merity, Keskar and Socher 2017, arXiv 1708.02182, section 4.3.
     """
@@ -60,12 +60,12 @@ def embedding_dropout(key: Any, embedding: jax.Array, rate: float) -> jax.Array:
     if key is None:
         return embedding
     keep = jax.random.bernoulli(key, 1 - rate, (embedding.shape[0], 1))
-    scaled = embedding.astype(wide(embedding.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to a half type
+    scaled = embedding.astype(wide(embedding.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to half precision
     return jnp.where(keep, scaled, 0).astype(embedding.dtype)
 
 
 def _steps(ys: Any, valid: Any, reset: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The three as arrays, outputs widened; flags are filled in where None."""
+    """(ys, valid, reset) as arrays, with ys in float32 at least and flags filled in for None."""
     if jnp.ndim(ys) < 2 or not jnp.issubdtype(jnp.result_type(ys), jnp.floating):
         raise ValueError(f"ys: expected outputs [T, ..., H] of floating point, got {checks.describe(ys)}")
     for flags, name in (valid, "valid"), (reset, "reset"):
@@ -81,7 +81,7 @@ def _steps(ys: Any, valid: Any, reset: Any) -> tuple[jax.Array, jax.Array, jax.A
 
 
 def _mean_square(values: jax.Array, counted: jax.Array) -> jax.Array:
-    """The mean of values² [..., H] where counted [...]; 0 where nothing is."""
+    """The mean of values² [..., H] where counted [...]; 0 if nothing is."""
     values = jnp.where(counted[..., None], values, 0)
-    count = jnp.maximum(counted.sum().astype(values.dtype) * values.shape[-1], 1)  # a product that int32 may not hold
+    count = jnp.maximum(counted.sum().astype(values.dtype) * values.shape[-1], 1)  # the product may not fit in int32
     return (values**2).sum() / count

@@ -1,4 +1,4 @@
-"""Cell -> Cell, one kind per file. What is pointwise keeps the three parts, so it costs nothing in any engine."""
+"""Wrappers from cell to cell, one kind per file. Pointwise ones keep the three parts, at no cost in any engine."""
 
 from jaxrnn.wrappers._bidirectional import bidirectional
 from jaxrnn.wrappers._clip import clip_carry, clip_gradient, cut_gradient

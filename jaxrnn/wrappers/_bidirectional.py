@@ -1,4 +1,4 @@
-"""Two cells over one sequence, in both directions."""
+"""Two cells over one sequence, in opposite directions."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ MERGES = {
 
 @factory
 def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "concat") -> Cell:
-    """One cell from left to right and another from right to left: y_t of what is before t and of what is after.
+    """One cell run from left to right and another from right to left: y_t depends on the steps before t and after t.
 
         y_t = merge(forward's y_t, backward's y_t)
 
-    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y stand at the positions of the
-    inputs. Params and carry: {"forward": ..., "backward": ...}; the carry that comes back is forward's after the last
-    valid step and backward's after the first. With `lengths` each row's backward starts at its own last step. A `reset`
-    parts a row for both: backward restarts when it leaves a segment at its first step.
+    merge: "concat" [..., H1 + H2], "sum", "mean", or a function (y, y) -> y. Both y are at the positions of the
+    inputs. Params and carry: {"forward": ..., "backward": ...}; the returned carry is forward's after the last valid
+    step and backward's after the first. With `lengths`, backward starts each row at its own last step. A `reset`
+    splits a row for both directions: backward restarts at the last step of each segment.
 
-    It needs the whole sequence: `unroll` takes it, `step` refuses. Each direction is run by the engine that it would be
-    run by alone. Raises TypeError for what is not a cell, ValueError for another word.
+    It needs the whole sequence: use `unroll`; `step` raises TypeError. Each direction runs in the engine that it would
+    use alone. Raises TypeError for arguments that are not cells, ValueError for an unknown merge.
     Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
     merged = merge
     if isinstance(merge, str):
-        merged = MERGES.get(merge) or getattr(jnp, merge, None)  # jnp.multiply comes as its name
+        merged = MERGES.get(merge) or getattr(jnp, merge, None)  # `factory` turns jnp.multiply into its name
     if not callable(merged):
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
 

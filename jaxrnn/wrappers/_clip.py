@@ -1,4 +1,4 @@
-"""Bounds on the carry, and on the gradient of the recurrent path."""
+"""Bounds on the carry, and on the gradient through the recurrent products."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _bound(value, argument="bound"):
 
 @factory
 def clip_carry(cell: Cell, bound: float) -> Cell:
-    """The same cell with every field of its carry kept within ±bound after each step; y is made of the clipped one.
+    """The same cell with every field of its carry clipped to ±bound after each step; y comes from the clipped carry.
 
-    Where it is clipped the gradient stops. Keeps the three parts; around a composition it is around each member. For
-    the clip of an LSTM's c alone, before h is made of it, see `lstm(cell_clip=...)`.
-    Raises ValueError for a bound that is not above 0, TypeError, for a composition when traced, for a cell that is not
-    in three parts.
+    Where it is clipped the gradient is 0. Keeps the three parts; around a composition it wraps each member. To clip
+    an LSTM's c alone, before h is computed from it, see `lstm(cell_clip=...)`.
+    Raises ValueError for a bound that is not above 0, and TypeError (for a composition: when traced) for a cell that
+    is not in three parts.
     """
     _bound(bound)
     if cell.sequence is not None:
@@ -39,14 +39,14 @@ def clip_carry(cell: Cell, bound: float) -> Cell:
 
 @factory
 def clip_gradient(cell: Cell, bound: float) -> Cell:
-    """The same cell, with the gradient that comes back through its recurrent products clipped to ±bound.
+    """The same cell, with the gradient through its recurrent products clipped to ±bound.
 
-    What clips is the cotangent of what a product reads, element by element, at each step; the pointwise way from carry
-    to carry (an LSTM's f c) is untouched, and so are values. Keeps the three parts; around a composition it is around
+    It clips the cotangent of the operand of each product, element by element, at each step; the pointwise path from
+    carry to carry (an LSTM's f c) is untouched, and so are values. Keeps the three parts; around a composition it wraps
     each member. FlashRNN (Pöppel, Beck and Hochreiter 2024, arXiv 2412.07752) calls it the recurrent gradient clip.
-    For the norm of the whole gradient take `optax.clip_by_global_norm`.
-    Raises ValueError for a bound that is not above 0, TypeError, for a composition when traced, for a cell that is not
-    in three parts.
+    To clip the norm of the whole gradient, use `optax.clip_by_global_norm`.
+    Raises ValueError for a bound that is not above 0, and TypeError (for a composition: when traced) for a cell that
+    is not in three parts.
     """
     _bound(bound)
     if cell.sequence is not None:
@@ -57,12 +57,12 @@ def clip_gradient(cell: Cell, bound: float) -> Cell:
 
 @factory
 def cut_gradient(cell: Cell) -> Cell:
-    """The same cell, with no gradient coming back through its recurrent products.
+    """The same cell, with no gradient through its recurrent products.
 
-    It still comes through the pointwise way from carry to carry, such as an LSTM's f c; of an Elman cell nothing is
-    left but one step. Values are untouched. Keeps the three parts; around a composition it is around each member.
-    FlashRNN's recurrent gradient cut; the LSTM of 1997 was trained so (Hochreiter and Schmidhuber).
-    Raises TypeError, for a composition when traced, for a cell that is not in three parts.
+    The gradient still flows along the pointwise path from carry to carry, such as an LSTM's f c; in an Elman cell it
+    stays within one step. Values are untouched. Keeps the three parts; around a composition it wraps each member.
+    FlashRNN's recurrent gradient cut; the LSTM of 1997 was trained this way (Hochreiter and Schmidhuber).
+    Raises TypeError (for a composition: when traced) for a cell that is not in three parts.
     """
     if cell.sequence is not None:
         return distributed(cell, cut_gradient)
@@ -71,7 +71,7 @@ def cut_gradient(cell: Cell) -> Cell:
 
 
 def _on_operands(cell, f):
-    """The cell with a function on what its recurrent products read."""
+    """The cell with `f` applied to the operands of its recurrent products."""
 
     def under(recur):
         return lambda params, s: recur(params, _floating(f, s))

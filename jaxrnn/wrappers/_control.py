@@ -1,4 +1,4 @@
-"""A carry that restarts, or is held, where a flag that comes with the input says so."""
+"""Restart or hold the carry where a flag beside the input says so."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FLAG = jax.ShapeDtypeStruct((), jnp.bool_)
 
 @factory
 def with_reset(cell: Cell) -> Cell:
-    """The same cell on (x, reset [...] bool): where True, the carry restarts before the step.
+    """The same cell on inputs (x, reset [...] bool): where True, the carry restarts before the step.
 
-    By selection, so that a NaN in the old carry does not survive. Keeps the three parts: the restart is a stage
-    without a product. It goes outermost: within a zoneout, which keeps the old state, or a learned carry, which it
-    would not know, it would not restart. `unroll(reset=)` puts it there.
+    It selects, so a NaN in the old carry does not survive. Keeps the three parts: the restart is a stage without a
+    product. Make it the outermost wrapper, as `unroll(reset=)` does: it would not restart inside a zoneout, which keeps
+    the old state, or inside a learned carry, which it does not know.
     Raises TypeError, when traced, for a composition that also runs backwards.
     """
     if cell.plain_step is not None:
@@ -44,10 +44,10 @@ def with_reset(cell: Cell) -> Cell:
 
 @factory
 def with_mask(cell: Cell) -> Cell:
-    """The same cell on (x, mask [...] bool): where False, the carry is held.
+    """The same cell on inputs (x, mask [...] bool): where False, the carry is held.
 
-    y is then not to be used, and `unroll` sets it to 0. A held carry may be NaN: the step that is skipped is run on the
-    initial one, so that nothing of it reaches a gradient. x must be finite where it is masked: `unroll` sees to that.
+    Do not use y there; `unroll` sets it to 0. A held carry may be NaN: the skipped step runs on the initial carry
+    instead, so that the held one does not reach a gradient. x must be finite where it is masked: `unroll` ensures that.
     Keeps the three parts. Raises TypeError, when traced, for a composition that also runs backwards.
     """
     if cell.plain_step is not None:
@@ -70,7 +70,7 @@ def with_mask(cell: Cell) -> Cell:
 
 
 def _flagged(cell, make):
-    """The composition with `make` around each of its leaves, to which the flag is handed past all between."""
+    """The composition with `make` around each leaf; the flag goes directly to the leaves."""
 
     def sequence(run, params, carry, xs, key):
         xs, flag = xs

@@ -1,4 +1,4 @@
-"""Dropout on what goes into a cell, on what comes out of it, and on its recurrent weights."""
+"""Dropout on the inputs, the outputs and the recurrent weights of a cell."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jaxrnn.wrappers._recurrent_dropout import recurrent_dropout
 
 @factory
 def dropout(cell: Cell, *, input: float = 0.0, output: float = 0.0, per: str = "step") -> Cell:
-    """The same cell, in training with dropout on its x and its y (Srivastava et al. 2014), where `unroll` has a key.
+    """The same cell with dropout on x and y (Srivastava et al. 2014) in training, when `unroll` has a key.
 
         x_t <- m x_t / (1 - input),   y_t <- m' y_t / (1 - output)
 
-    with m [..., D] and m' [..., H] of 0 and 1, 0 with probability `input`, `output`: for every element of every row
-    drawn anew at each step (per="step") or once for all steps of a call, resets or not (per="sequence"). The carry is
-    untouched, but one that `emit_carry` gives as a part of y is dropped with it. Masks are drawn before the loop and
-    used outside it, so no engine sees them. Without a key, and in `step`: the cell alone.
+    with m [..., D] and m' [..., H] of 0 and 1, 0 with probability `input`, `output`, drawn for every element of every
+    row: anew at each step (per="step"), or once for all steps of a call, across resets too (per="sequence"). The carry
+    is untouched, except that a carry in y (`emit_carry`) is dropped with it. Masks are drawn before the loop and
+    applied outside it, so no engine sees them. Without a key, and in `step`: the cell itself.
     Raises ValueError for a rate outside 0 <= rate < 1.
     """
     rate(input, "input")
@@ -41,14 +41,14 @@ def dropout(cell: Cell, *, input: float = 0.0, output: float = 0.0, per: str = "
 
 @factory
 def variational_dropout(cell: Cell, *, input: float = 0.0, recurrent: float = 0.0, output: float = 0.0) -> Cell:
-    """The same cell, in training with masks that stay the same for all steps of a sequence, where `unroll` has a key.
+    """The same cell with dropout masks that are fixed over a sequence in training, when `unroll` has a key.
 
         x_t <- m x_t / (1 - input),   y_t <- m' y_t / (1 - output),   h_{t-1} <- m'' h_{t-1} / (1 - recurrent)
 
-    with masks of 0 and 1, one for each row of the call, each element 0 with the probability given. The recurrent one
-    is on what the recurrent products read, not on the carry itself: see `recurrent_dropout`, which this is with
-    on="carry", per="sequence". Calls with the same key and batch axes draw the same masks, whatever their T; a mask
-    spans the resets in a row. For an embedding see `jaxrnn.regularizers.embedding_dropout`. Without a key, and in
+    with masks of 0 and 1, one for each row of the call, each element 0 with the given probability. The recurrent mask
+    is on what the recurrent products read, not on the carry itself: it is `recurrent_dropout` with on="carry",
+    per="sequence". Calls with the same key and batch axes draw the same masks, whatever their T; a mask spans the
+    resets in a row. For an embedding see `jaxrnn.regularizers.embedding_dropout`. Without a key, and in
     `step`: the cell itself.
     Raises ValueError for a rate outside 0 <= rate < 1. Gal and Ghahramani 2016, arXiv 1512.05287.
     """
@@ -60,15 +60,15 @@ def variational_dropout(cell: Cell, *, input: float = 0.0, recurrent: float = 0.
 
 @factory
 def weight_drop(cell: Cell, rate: float, *, names: tuple[str, ...] = ("recurrent_kernel",)) -> Cell:
-    """The same cell, in training with dropout on its recurrent weights, where `unroll` has a key.
+    """The same cell with dropout on its recurrent weights in training, when `unroll` has a key.
 
         U <- M U / (1 - rate)
 
-    with M of 0 and 1, of U's shape, each element 0 with probability `rate`, drawn once for a call: the same for all
-    rows and steps. `names`: the parameters, by the last name of their path, wherever they are in a composition.
-    Without a key, and in `step`: the cell itself. With `weight_norm` it stands inside, `weight_norm(weight_drop(cell,
-    r))`: around it, what is left of a column would be given its length again.
-    Raises ValueError for a rate outside 0 <= rate < 1, and when traced for params of which none has such a name.
+    with M of 0 and 1, of U's shape, each element 0 with probability `rate`, drawn once per call: the same for all
+    rows and steps. `names`: the parameters, by the last name of their path, anywhere in a composition.
+    Without a key, and in `step`: the cell itself. With `weight_norm` it goes inside, `weight_norm(weight_drop(cell,
+    r))`: outside, weight_norm would scale what is left of a column back to its full length.
+    Raises ValueError for a rate outside 0 <= rate < 1, and, when traced, if no parameter has such a name.
     DropConnect (Wan et al. 2013) on the recurrence, as in Merity, Keskar and Socher 2017, arXiv 1708.02182.
     """
     _rate(rate, "rate")

@@ -1,4 +1,4 @@
-"""The carry of every step, as a part of what comes out."""
+"""The carry of every step, as part of the output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jaxrnn._core.record import factory
 
 @factory
 def emit_carry(cell: Cell) -> Cell:
-    """The same cell, whose y is (y, carry after the step): `unroll` then gives the carries of all steps, [T, ..., H].
+    """The same cell with y = (y, carry after the step): `unroll` then returns the carries of all steps, [T, ..., H].
 
-    For stored states, attention over c, and to look inside; O(T) memory. Keeps the three parts.
+    For storing states, attention over c, and inspection; O(T) memory. Keeps the three parts.
     Raises TypeError for a composition: put it inside, as in `stack(emit_carry(a))` for the last layer.
     """
     if cell.sequence is not None:

@@ -1,4 +1,4 @@
-"""What stands before, after or beside a cell and sees one step only: it is run outside the loop, over all of T."""
+"""Layers before, after or beside a cell that see only one step, and so run outside the loop, over all of T."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from jaxrnn._core.record import factory
 
 @factory
 def residual(cell: Cell) -> Cell:
-    """The cell with its input added: y_t <- y_t + x_t, so x and y are of one size.
+    """The cell with its input added to its output: y_t <- y_t + x_t; x and y must have the same size.
 
-    Added outside the loop. Raises ValueError, when traced, where the sizes differ. He et al. 2015, arXiv 1512.03385.
+    Added outside the loop. Raises ValueError, when traced, if the sizes differ. He et al. 2015, arXiv 1512.03385.
     """
 
     def sequence(run, params, carry, xs, key):
@@ -33,12 +33,12 @@ def residual(cell: Cell) -> Cell:
 
 @factory
 def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = initializers.glorot_uniform()) -> Cell:
-    """The cell with a gate between its y and its input, of one size: x [..., D], D = H.
+    """The cell with a gate between its output and its input, which have the same size: x [..., D], D = H.
 
         t = sigmoid(x kernel + bias),    y <- t y + (1 - t) x
 
-    Params {"cell": ..., "kernel" [D, H], "bias" [H]}; `gate_bias` is what bias starts from: below 0, x passes. Outside
-    the loop. Raises ValueError, when traced, where the sizes differ. Srivastava, Greff and Schmidhuber 2015, arXiv
+    Params {"cell": ..., "kernel" [D, H], "bias" [H]}; bias starts at `gate_bias`: below 0, x passes. Computed outside
+    the loop. Raises ValueError, when traced, if the sizes differ. Srivastava, Greff and Schmidhuber 2015, arXiv
     1505.00387.
     """
 
@@ -63,8 +63,8 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
 def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.lecun_normal()) -> Cell:
     """The cell with a linear map of its output: y <- y kernel + bias, [..., size].
 
-    Params {"cell": ..., "kernel" [H, size], "bias" [size]}. Outside the loop, one product; it does not reach the carry.
-    For the projection within the recurrence of an LSTM see `lstm(projection=...)`.
+    Params {"cell": ..., "kernel" [H, size], "bias" [size]}. One product outside the loop; it does not affect the carry.
+    For a projection inside the recurrence of an LSTM see `lstm(projection=...)`.
     Raises ValueError for a size below 1.
     """
     checks.positive(size, "size")
@@ -89,9 +89,9 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
 
 @factory
 def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.lecun_normal()) -> Cell:
-    """The cell on a linear map of its input: x <- x kernel, [..., size], a kernel of low rank for few parameters.
+    """The cell on a linear map of its input: x <- x kernel, [..., size], a low-rank input kernel with few parameters.
 
-    Params {"cell": ..., "kernel" [D, size]}. Outside the loop, one product. Raises ValueError for a size below 1.
+    Params {"cell": ..., "kernel" [D, size]}. One product outside the loop. Raises ValueError for a size below 1.
     """
     checks.positive(size, "size")
 
@@ -110,10 +110,10 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
 
 @factory
 def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | None = None) -> Cell:
-    """A function of one step, as a cell without a carry, for a layer of a `stack`: y_t = f(x_t), or f(params, x_t).
+    """A function of one step as a cell without a carry, for use in a `stack`: y_t = f(x_t), or f(params, x_t).
 
-    f(x [..., D]) -> y for any leading axes, `unroll` calls it once on all of T; also a name in jax.nn, such as "relu".
-    init(key, input_size) -> params: with it f is called as f(params, x). The carry is ().
+    f(x [..., D]) -> y must take any leading axes, as `unroll` calls it once on all of T; or a name in jax.nn: "relu".
+    init(key, input_size) -> params: if given, f is called as f(params, x). The carry is ().
     """
     function = nonlinearity(f, "f")
     if init is not None and not callable(init):

@@ -22,14 +22,14 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         x W  becomes  LN(x W; input_gain),    h U  becomes  LN(h U; recurrent_gain),    both before their biases
         h' = o tanh(LN(c'; cell_gain) + cell_bias)        in an LSTM; c' itself is carried as it is
 
-    mean and variance over the H units of each gate (per_gate=True), or over all G·H that one product gives, as haste
-    and Ba et al. have it. Params {"cell": ..., "input_gain" [G·H], "recurrent_gain": one [G·H] for each recurrent
-    product of a step, and, for cells with a c, "cell_gain" [H], "cell_bias" [H]}; gains start from 1, cell_bias from 0.
-    The biases of the cell are those of the normalised values. An LSTM's projection is not normalised.
+    with mean and variance over the H units of each gate (per_gate=True), or over all G·H outputs of a product, as in
+    haste and Ba et al. Params {"cell": ..., "input_gain" [G·H], "recurrent_gain": one [G·H] for each recurrent
+    product of a step, and, for cells with a c, "cell_gain" [H], "cell_bias" [H]}; gains start at 1, cell_bias at 0.
+    The cell's own biases are added to the normalised values. An LSTM's projection is not normalised.
 
-    Keeps the three parts: the recurrent product stays bare, its normalisation is in `update`, which then mixes units.
-    Raises TypeError for a composition or a plain step, ValueError, in `init`, for a cell whose products are not made by
-    `jaxrnn.product`, or several in one. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
+    Keeps the three parts: `recur` returns the bare product, and `update` normalises it, which mixes units.
+    Raises TypeError for a composition or a plain step, and ValueError, in `init`, unless the drive and each recurrent
+    stage have exactly one product made by `jaxrnn.product`. Ba, Kiros and Hinton 2016, arXiv 1607.06450.
     """
     if not cell.has_parts and cell.sequence is not None:
         raise TypeError(f"layer_norm: expected one cell, got {cell!r}; it goes inside, around each cell")
@@ -66,7 +66,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         return made
 
     def _sizes(params, x):
-        """What is to be normalised, as it is tapped."""
+        """The values to normalise, collected by taps."""
         found: dict[str, list[Any]] = {"input": [], "recurrent": [], "cell": []}
 
         def into(name):
@@ -93,7 +93,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         return {"cell": f} if "cell_gain" in params else {}
 
     def normed_stage(stage, place):
-        """The stage, whose product is the `place`-th recurrent one; place None: it is left alone."""
+        """The stage with its product normalised by recurrent gain number `place`; None: its product is left alone."""
 
         def recur(params, s):
             found: list[Any] = []
@@ -102,7 +102,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
             return found[0]
 
         def update(params, s, u, v):
-            if place is not None:  # what `recur` makes of the product: a bias may come after it
+            if place is not None:  # by `recur` again, which may add a bias to the product
                 gain = params["recurrent_gain"][place]
                 with tapped({"product": lambda _: normed(params, v, gain)}, alone=True):
                     v = stage.recur(params["cell"], s)
@@ -113,12 +113,12 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
             recur = within(stage.recur)
         return Stage(recur, update, stage.recurrent)
 
-    # Which stages have a recurrent product: the place of each is that of its gain.
+    # The stages with a recurrent product, in the order of their gains.
     places = [k for k, stage in enumerate(cell.stages) if stage.recur is not None and stage.recurrent]
     stages = tuple(normed_stage(s, places.index(k) if k in places else None) for k, s in enumerate(cell.stages))
 
     def sequence(run, params, carry, xs, key):
-        """A cell with noise has it within: what it runs in its place is normalised in turn."""
+        """For a cell with noise: normalise the noisy cell that it runs in its own place."""
         assert within_cell is not None
 
         def member(inner, params_, *args, **direction):

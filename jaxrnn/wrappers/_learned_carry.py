@@ -1,4 +1,4 @@
-"""An initial carry that is learned."""
+"""A learned initial carry."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from jaxrnn._core.record import factory
 
 @factory
 def learned_carry(cell: Cell) -> Cell:
-    """The same cell with an initial carry that is learned: params {"cell": ..., "initial_carry": one carry, no batch}.
+    """The same cell with a learned initial carry: params {"cell": ..., "initial_carry": a carry without batch axes}.
 
-    It starts from the cell's own, and every fresh row and every reset of `unroll` begins with it. Around a stack or
-    another composition it holds the carries of all members.
+    It is initially the cell's own; rows without a given carry, and every reset of `unroll`, start from it. Around a
+    stack or another composition it holds the carries of all members.
     """
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        # In the type that params are stored in, where the carry's own is narrower: it is learned as they are.
+        # In the type of the params, if the carry's own is narrower: it is trained like them.
         stored = widest(params)
         carry = jax.tree.map(lambda a: a.astype(max(a.dtype, stored, key=lambda d: d.itemsize)), cell.start(params))
         return {"cell": params, "initial_carry": carry}
 
     def sequence(run, params, carry, xs, key):
-        # Each member gets its part of the learned carry as it gets its part of the carry: the two go in as pairs.
+        # Carry and learned carry go in as pairs, so that each member gets its part of both.
         def act(run, leaf, params, carry, xs, key):
             initial = jax.tree.map(lambda pair: pair.initial, carry)
             carry = jax.tree.map(lambda pair: pair.carry, carry)
@@ -52,7 +52,7 @@ def learned_carry(cell: Cell) -> Cell:
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """A leaf of a carry and the one it starts from: one leaf, for JAX, of which a member may read the shape."""
+    """A leaf of a carry and its learned initial value: a single leaf to JAX, whose shape a member may read."""
 
     carry: jax.Array
     initial: jax.Array

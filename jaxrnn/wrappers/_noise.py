@@ -1,4 +1,4 @@
-"""Dropout: masks drawn before the loop, from the key that `unroll` is given; without one there is none."""
+"""Dropout masks, drawn before the loop from the key given to `unroll`; without a key there is no dropout."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jaxrnn._core.numerics import wide
 
 
 def rate(value: Any, argument: str) -> None:
-    """Refuse what is not a probability below 1."""
+    """Raise ValueError unless `value` is a probability below 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"{argument}: expected a probability, 0 <= {argument} < 1, got {value!r}")
 
 
 def per_what(value: Any) -> None:
-    """Refuse what is not "step" or "sequence"."""
+    """Raise ValueError unless `value` is "step" or "sequence"."""
     if value not in ("step", "sequence"):
         raise ValueError(f"per: expected 'step', a fresh mask for each, or 'sequence', one for all, got {value!r}")
 
@@ -34,7 +34,7 @@ def dropped(mask: jax.Array, value: jax.Array, rate: float) -> jax.Array:
 
 
 def drop(key: Any, xs: Any, rate: float, per: str = "step") -> Any:
-    """Dropout on the real leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
+    """Dropout on the floating-point leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
     if rate == 0:
         return xs
     leaves, tree = jax.tree.flatten(xs)

@@ -1,4 +1,4 @@
-"""Mixed precision: which type parameters, products, carries and outputs have."""
+"""Mixed precision: the types of parameters, products, carries and outputs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ def precision(
     carry_dtype: Any = None,
     output_dtype: Any = None,
 ) -> Cell:
-    """The same cell with a type for each thing: `precision(cell)` keeps float32 parameters and computes in bfloat16.
+    """The same cell in mixed precision: `precision(cell)` keeps float32 parameters and computes in bfloat16.
 
-    param_dtype: what `init` makes, and gradients and optimizers see. compute_dtype: what parameters and inputs are
-    cast to before the loop, and products multiply; those of half-width types are summed in float32. carry_dtype: of
-    every field of the carry (None: compute_dtype); "float32" keeps what is summed over many steps. output_dtype: of y
-    (None: compute_dtype). Around a composition it is around all of it; a learned carry goes outside,
-    `learned_carry(precision(cell))`, to be kept as it is stored, and what `emit_carry` gives has the type of y. A
-    cell made with a `dtype` of its own computes
-    in that.
+    param_dtype: of the parameters from `init`, and so of gradients and optimizer states. compute_dtype: what parameters
+    and inputs are cast to before the loop, and what products multiply; half-precision products are summed in float32.
+    carry_dtype: of every field of the carry (None: compute_dtype); "float32" preserves sums over many steps.
+    output_dtype: of y (None: compute_dtype). Around a composition it wraps the whole. A learned carry goes outside,
+    `learned_carry(precision(cell))`, to keep the type it is stored in; carries from `emit_carry` get the type of y. A
+    cell made with a `dtype` of its own computes in that.
 
-    float16 wants its loss scaled as well: `jaxrnn.loss_scale`. Raises TypeError for a type that is not floating.
+    float16 needs loss scaling as well: `jaxrnn.loss_scale`. Raises TypeError for a type that is not floating-point.
     Micikevicius et al. 2018, arXiv 1710.03740.
     """
     for value, argument in (
@@ -69,7 +68,7 @@ def precision(
 
 @factory
 def _carrying(cell: Cell, carry_dtype: Any) -> Cell:
-    """The cell with its carry in another type: `update` keeps the type it is given."""
+    """The cell with its carry in `carry_dtype`: `update` keeps the type it is given."""
     plain_step = cell.plain_step
 
     def start(params):

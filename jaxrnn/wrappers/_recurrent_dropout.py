@@ -19,20 +19,20 @@ TAPS = {"candidate": "candidate", "carry": "operand"}
 
 @factory
 def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: str = "step") -> Cell:
-    """The same cell, in training with dropout inside its recurrence, where `unroll` has a key.
+    """The same cell with dropout inside its recurrence in training, when `unroll` has a key.
 
-    on="candidate": what a gate lets into the state, which can so never be lost from it; an LSTM's
-            c' = f c + i m g / (1 - rate),   a GRU's   h' = (1 - z) m n / (1 - rate) + z h
-        (Semeniuta, Severyn and Barth 2016, arXiv 1603.05118). For the cells that have gates.
-    on="carry": what the recurrent products read, h_{t-1} <- m h_{t-1} / (1 - rate); the carry itself, where it is used
-        pointwise, is whole. Each product of a step has its own mask (in a GRU that resets before the product: one for
-        the gates', one for that of r h); an LSTM's projection, which leads to no other step, has none.
+    on="candidate": drops what a gate lets into the state, so that nothing stored is ever lost; in an LSTM
+            c' = f c + i m g / (1 - rate),   in a GRU   h' = (1 - z) m n / (1 - rate) + z h
+        (Semeniuta, Severyn and Barth 2016, arXiv 1603.05118). For cells with gates.
+    on="carry": drops what the recurrent products read, h_{t-1} <- m h_{t-1} / (1 - rate); where the carry is used
+        pointwise, it is whole. Each product of a step has its own mask (in a GRU that resets before the product: one
+        for the gates, one for r h); an LSTM's projection, which does not connect steps, has none.
 
-    m [..., H] of 0 and 1, 0 with probability `rate`, for every row drawn anew at each step (per="step"), or once for
-    all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a
-    composition it is around each member. Without a key, and in `step`: the cell itself.
-    Raises ValueError for a rate outside 0 <= rate < 1 and for other words; when traced, TypeError for a cell that is
-    not in three parts, ValueError for one that has nothing of the kind to drop.
+    m [..., H] of 0 and 1, 0 with probability `rate`, is drawn for every row: anew at each step (per="step"), or once
+    for all steps of a call (per="sequence"). Masks are drawn before the loop; the three parts are kept. Around a
+    composition it wraps each member. Without a key, and in `step`: the cell itself.
+    Raises ValueError for a rate outside 0 <= rate < 1 and for an unknown `on` or `per`; when traced, TypeError for a
+    cell that is not in three parts, ValueError for one that has nothing of the kind to drop.
     """
     _rate(rate, "rate")
     per_what(per)
@@ -66,7 +66,7 @@ _rate = rate  # `rate` is an argument above
 
 
 def _sites(leaf, name, params, carry, x):
-    """What each stage taps by that name, as shapes: per stage those in its `recur`, and those in its `update`."""
+    """The shapes of what each stage taps under that name: per stage, those in its `recur` and those in its `update`."""
 
     def step(params, carry, x):
         state, u, sites = carry, leaf.drive(params, x), []
@@ -87,7 +87,7 @@ def _sites(leaf, name, params, carry, x):
 
 @factory
 def _masked(cell: Cell, name: str, rate: float, shared_over_time: bool) -> Cell:
-    """The cell on (x, masks); shared_over_time: with params {"cell": ..., "extra": masks}."""
+    """The cell on inputs (x, masks); shared_over_time: on x, with params {"cell": ..., "extra": masks}."""
 
     def taps(masks, k, in_recur):
         left = iter(masks[k][0 if in_recur else 1])  # in the order of the taps

@@ -1,4 +1,4 @@
-"""Cells one above the other."""
+"""A stack of cells."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from jaxrnn.wrappers._noise import drop, rate
 
 @factory
 def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False, dropout: float = 0.0) -> Cell:
-    """Cells one above the other: each reads the y of the one below. Params and carry: {"layer_0": ..., "layer_1": ...}.
+    """A stack of cells, each reading the y of the one below. Params and carry: {"layer_0": ..., "layer_1": ...}.
 
     `step` runs one layer after another; `unroll` runs each layer over all of T before the next, so that each drive is
-    one product: equal.
+    one product. The results are equal.
 
-    names: of the layers, in place of layer_0 and so on.
-    skip: every layer reads x too, [x, y below], and the stack's y is that of all layers side by side (Graves 2013,
-        arXiv 1308.0850). To add x to a layer's y instead, give it as `residual(cell)`.
-    dropout: the part of each layer's y that the next does not see, where `unroll` has a key: fresh each step, what is
-        left times 1 / (1 - dropout), none in what comes out of the stack; as PyTorch's `dropout`.
+    names: names for the layers, in place of layer_0 and so on.
+    skip: every layer also reads x, as [x, y below], and the stack's y is the concatenation of all layers' y (Graves
+        2013, arXiv 1308.0850). To add x to a layer's y instead, wrap the layer in `residual`.
+    dropout: the rate of dropout between layers, when `unroll` has a key: a new mask at each step, the rest times
+        1 / (1 - dropout), none on the output of the stack; like PyTorch's `dropout`.
 
-    As many layers in both directions, PyTorch's `bidirectional=True, num_layers=L`, are
-    `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
-    Raises TypeError for what is not a cell, ValueError for names that are not one for each.
+    PyTorch's `bidirectional=True, num_layers=L` is `stack(*[bidirectional(lstm(H), lstm(H)) for _ in range(L)])`.
+    Raises TypeError for arguments that are not cells, ValueError unless `names` has one distinct name for each.
     """
     if not cells or any(not isinstance(cell, Cell) for cell in cells):
         cure = "; write stack(*cells)" if len(cells) == 1 and isinstance(cells[0], tuple) else ""

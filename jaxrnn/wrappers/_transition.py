@@ -12,12 +12,12 @@ from jaxrnn._core.record import factory
 
 @factory
 def deep_transition(*cells: Cell) -> Cell:
-    """Several cells in one step, on one carry: the first sees x and the carry, each other only what the last one left.
+    """Several cells in one step, which update one carry in turn; only the first reads x.
 
         s = cell_0(carry, x);  s = cell_k(s) for k = 1, 2, ...;  carry' = s,  y = that of the last cell
 
-    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], for there is no input. Keeps
-    the three parts: one product per cell in the loop. For cells in parts with one kind of carry, of one size.
+    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], as they have no input. Keeps
+    the three parts: one product per cell in the loop. The cells must be in parts, with the same carry and size.
     Raises TypeError or ValueError for others. Pascanu, Gulcehre, Cho and Bengio 2014, arXiv 1312.6026.
     """
     _without_noise("deep_transition", cells, 1)
@@ -56,13 +56,13 @@ def deep_transition(*cells: Cell) -> Cell:
 
 @factory
 def fast_slow(*fast: Cell, slow: Cell) -> Cell:
-    """Fast cells that take turns on one carry within a step, and a slow one that sees it once: two or more fast ones.
+    """Two or more fast cells that update one carry in turn within a step, and a slow cell that steps once.
 
         h = F_1(h, x);  g = S(g, h);  h = F_2(h, g);  h = F_k(h) for k = 3, 4, ...;  y = h
 
-    where a cell is given (its carry, its input), and hands on its y. Params {"fast_0": ..., "slow": ...}, carry
-    {"fast": ..., "slow": ...}. Keeps the three parts: in a step the products of a cell's input and of its carry stand
-    side by side. For cells in parts; the fast ones with one kind of carry, of one size.
+    where a cell takes (its carry, its input) and passes on its y. Params {"fast_0": ..., "slow": ...}, carry
+    {"fast": ..., "slow": ...}. Keeps the three parts: S and F_2 multiply their input and their carry in the same
+    stage. The cells must be in parts, the fast ones with the same carry and size.
     Raises TypeError or ValueError for others. Mujika, Meier and Steger 2017, arXiv 1705.08639.
     """
     _without_noise("fast_slow", (*fast, slow), 3)
@@ -83,7 +83,7 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
         return params
 
     def reading(cell, name, place, source):
-        """The stages of a cell that reads the output of another, `source`; its u goes from stage to stage."""
+        """The stages of a cell that reads the output of the cell `source`; its u passes from stage to stage."""
 
         def read(params, s):
             return source[0].output(params[source[1]], s[source[2]])
@@ -111,7 +111,7 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
     drives: list[Any] = [cell.drive for cell in fast]
 
     def drive(params, x):
-        """Of the cells that read x or nothing, in their order."""
+        """The drives of the cells that read x or nothing, in order."""
         alone = [drives[0](params["fast_0"], x)]
         return alone + [f(params[name], x[..., :0]) for name, f in zip(names[2:], drives[2:], strict=True)]
 
@@ -127,7 +127,7 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
 
 
 def _of(stage, name, place, given):
-    """A stage of the cell `name`, whose state stands in s[place]; its u is given(s, u)."""
+    """A stage of the cell `name`, whose state is s[place] and whose u is given(s, u)."""
 
     def update(params, s, u, v):
         return s | {place: stage.update(params[name], s[place], given(s, u), v)}
@@ -153,7 +153,7 @@ def _same_carry(wrapper, one, params, other, others):
 
 
 def without_input(cell: Cell, key: Any) -> Any:
-    """Params of a cell whose input has size 0: of the axes that are as long as the input nothing is left."""
+    """Params of a cell whose input has size 0: every axis that is as long as the input has length 0."""
     params, one, two = cell.init(key, 1), *(jax.eval_shape(lambda n=n: cell.init(key, n)) for n in (1, 2))
 
     def cut(a, one, two):

@@ -1,4 +1,4 @@
-"""Weight normalisation: kernels as a direction and a length."""
+"""Weight normalisation: kernels as directions and lengths."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from jaxrnn._core.record import factory
 
 @factory
 def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_kernel", "projection")) -> Cell:
-    """The same cell, each column of its kernels written as a length times a direction: W = scale V / |V|.
+    """The same cell with each column of its kernels written as a length times a direction: W = scale V / |V|.
 
-    Params {"cell": those of the cell, V, "scale": {path of the kernel, such as "cell.kernel": [..., G·H]}}; |V| over
-    the axis that is summed over, so there is a scale for each unit of each gate; no column may be 0. `init` gives the
-    cell its own values: scale = |V|. `names` are those of the parameters, by the last name of their path; of them the
-    cell must have one. The kernels are made once, before the loop. Around a composition it is around all of it.
-    Raises ValueError, in `init`, where no parameter has such a name. Salimans and Kingma 2016, arXiv 1602.07868.
+    Params {"cell": those of the cell, V, "scale": {path of the kernel, such as "cell.kernel": [..., G·H]}}; |V| is over
+    the axis that the product sums over, so each unit of each gate has a scale; no column may be 0. `init` sets
+    scale = |V|, so W starts as the cell's own kernel. `names`: the parameters, by the last name of their path; the cell
+    must have at least one. The kernels are computed once, before the loop. Around a composition it wraps the whole.
+    Raises ValueError, in `init`, if no parameter has such a name. Salimans and Kingma 2016, arXiv 1602.07868.
     """
 
     def init(key, input_size):
@@ -32,7 +32,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
         return {"cell": params, "scale": scale}
 
     def made(params):
-        """The cell's params, with the kernels that are used."""
+        """The cell's params, with W in place of V."""
 
         def one(path, v):
             scale = params["scale"].get(shown(path))
@@ -64,10 +64,10 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
 
 
 def _length(v):
-    """The Euclidean length of each column, with that axis kept."""
+    """The Euclidean length of each column, keeping its axis."""
     return jnp.sqrt(jnp.square(v).sum(-2, keepdims=True))
 
 
 def _wide(v):
-    """In float32 at least: the square of a small float16 is 0."""
+    """v in float32 at least: the square of a small float16 underflows to 0."""
     return v.astype(wide(v.dtype))

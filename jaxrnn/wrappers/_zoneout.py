@@ -1,4 +1,4 @@
-"""Zoneout: units that keep their old state for a step."""
+"""Zoneout: units that randomly keep their old state for a step."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from jaxrnn.wrappers._noise import rate
 
 @factory
 def zoneout(cell: Cell, *, h: float = 0.0, c: float = 0.0) -> Cell:
-    """The same cell, whose units now and then keep the state they had (Krueger et al. 2017, arXiv 1606.01305).
+    """The same cell, whose units randomly keep their old state (Krueger et al. 2017, arXiv 1606.01305).
 
         training, `unroll` has a key:   h_t = d h_{t-1} + (1 - d) h'_t,   d [..., H] of 0 and 1, 1 with probability h
         evaluation, and `step`:         h_t = h h_{t-1} + (1 - h) h'_t,   its expected value
 
-    where h' is what the cell makes of the whole carry; the same, with masks of its own, for c with probability c. y
-    is made of the state zoned out. `h` is for the carry's field h, `c` for all of its other fields, an LSTM's c,
-    integers too.
+    where h' is what the cell computes from the whole carry; c has its own masks, with probability c. y is computed
+    from the state after zoneout. `h` is for the carry's field h, `c` for all other fields, such as an LSTM's c,
+    integers included.
     Masks are drawn before the loop, for every unit of every row and step; the three parts are kept. Around a
-    composition it is around each member.
-    Raises ValueError for a rate outside 0 <= rate < 1 and for c where there is only h; when traced, TypeError for a
+    composition it wraps each member.
+    Raises ValueError for a rate outside 0 <= rate < 1 and for c if the carry has only h; when traced, TypeError for a
     cell that is not in three parts.
     """
     rate(h, "h")
@@ -55,7 +55,7 @@ def zoneout(cell: Cell, *, h: float = 0.0, c: float = 0.0) -> Cell:
 
 
 def _rates(cell, carry, h, c):
-    """The probability of each leaf of the carry."""
+    """The zoneout probability of each leaf of the carry."""
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(carry)]
     names = [jax.tree_util.keystr(path[-1:], simple=True) for path in paths]
     if c and all(name in ("h", "") for name in names):
@@ -71,7 +71,7 @@ def _mean(p, a, b):
 
 @factory
 def _expected(cell: Cell, h: float, c: float) -> Cell:
-    """Zoneout's expected value at each step."""
+    """The cell with the expected value of zoneout at each step."""
 
     def end(params, new, old, _):
         leaves = [
@@ -88,7 +88,7 @@ def _expected(cell: Cell, h: float, c: float) -> Cell:
 
 @factory
 def _drawn(cell: Cell, h: float, c: float) -> Cell:
-    """Zoneout on (x, masks), a mask for each leaf of the carry that has a rate: True keeps the old state."""
+    """The cell with zoneout on inputs (x, masks), a mask for each carry leaf with a rate: True keeps the old state."""
 
     def end(params, new, old, masks):
         left = iter(masks)

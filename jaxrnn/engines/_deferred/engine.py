@@ -31,11 +31,11 @@ from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
 from jaxrnn.engines._scan import scan
 
-# The least length of a chunk: its products then run at their peak and cost more than to add up what they give, and its
-# arrays still stay in cache.
+# The least length of a chunk: its products then run at peak speed and cost more than adding up their results, and its
+# arrays still fit in cache.
 ROWS = 512  # of the products
 BYTES = 2**20  # of the drive
-AHEAD = 8  # steps written out in a turn of the loop where no gradient is asked for: XLA then fuses the drive well
+AHEAD = 8  # steps per iteration of the loop without a gradient: XLA then fuses the drive well
 
 
 def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int | None = None) -> tuple[Carry, Any]:
@@ -47,9 +47,9 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     its loop. Appleyard, Kocisky and Blunsom (2016, arXiv 1604.01946) describe both products for an LSTM.
 
     A cell with effects (prints, callbacks, collectives), or whose step cannot be reversed, is run by engines.scan, and
-    `explain` says why. For cells in three parts; what `update` reads of the params (peepholes) is summed in the loop.
-    Memory for a gradient is O(T). Differentiates in reverse, any number of times; in forward mode only around a
-    gradient (`jax.jvp` of `jax.grad`), else use engines.scan.
+    `explain` says why. For cells in three parts; gradients of params that `update` reads (peepholes) are summed in the
+    loop. Memory for a gradient is O(T). Differentiable in reverse mode, any number of times; in forward mode only
+    around a gradient (`jax.jvp` of `jax.grad`), else use engines.scan.
     Raises ValueError for a cell without the parts or a chunk below 1, TypeError in forward mode.
     """
     if not cell.has_parts:
@@ -60,7 +60,7 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     run = _deferred if taps.active() else _compiled
     try:
         return run(cell, params, carry, xs, chunk)
-    except TypeError as error:  # jacfwd stops at the custom VJP, before the mark
+    except TypeError as error:  # jacfwd fails at the custom VJP, before `reverse_only` raises
         if "forward-mode" in str(error):
             raise TypeError(MESSAGE) from None
         raise
@@ -81,10 +81,10 @@ def _deferred(cell, params, carry, xs, chunk):
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
-        axes=(0, 1),  # of the carry, and after time of what is stacked
+        axes=(0, 1),  # first in the carry, after time in what is stacked
     )
     end, stacked = over_time(*reverse_only((params, carry, xs)))
-    # The carries of all steps, for `output`. A leaf that it does not read is zeros in its place: it was not stacked.
+    # The carries of all steps, for `output`. Leaves that it does not read were not stacked, and are zeros.
     stacked, leaves = iter(stacked), []
     for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
         leaves.append(next(stacked) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
@@ -95,9 +95,9 @@ _compiled = jax.jit(_deferred, static_argnums=(0, 4))
 
 
 def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
-    """The forward loop: the last carry, and stacked what the outputs read of each carry and the variables `kept`.
+    """The forward loop: the last carry and, stacked over time, the carry leaves that `output` reads and `kept`.
 
-    size: steps in a chunk. unroll: steps written out in a turn of the loop over them.
+    size: steps in a chunk. unroll: steps per iteration of the loop over them.
     """
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
 
@@ -113,14 +113,14 @@ def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
 
 
 def _primal_only(cell, p: Plan, params, carry, xs):
-    """What runs where no gradient is asked for."""
+    """The forward loop without a gradient: the last carry, and the stacked carry leaves that `output` reads."""
     size = length(steps(xs), AHEAD)
     end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
     return end, stacked
 
 
 def _forward_saving(cell, p: Plan, chunk, params, carry, xs):
-    """The same, and the residuals of the rule: its arguments, and for each step the variables of the cut."""
+    """The same, and the residuals for `_backward`: the arguments, and for each step the variables of the cut."""
     end, (stacked, saved) = _loop(cell, p, p.forward, p.saved, chunk, 1, params, carry, xs)
     return (end, stacked), (params, carry, xs, saved)
 
@@ -134,7 +134,7 @@ def _backward(cell, p: Plan, chunk, kept, cotangents):
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
-    # What the products after the loop read, where it is neither saved nor the same for all steps.
+    # What the products after the loop read, unless it is saved or the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
 
     def step(state, given):
@@ -182,5 +182,5 @@ def _backward(cell, p: Plan, chunk, kept, cotangents):
 
 
 def add(total, more):
-    """Sums in the type of the total, which is the wider."""
+    """total + more, leaf by leaf, in the type of the total, which is the wider."""
     return [t + m.astype(t.dtype) for t, m in zip(total, more, strict=True)]

@@ -1,4 +1,4 @@
-"""What the deferred engine cannot keep of a cell: then it hands the cell to the plain scan, and says why."""
+"""Which cells the deferred engine hands over to the plain scan, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxrnn.engines._deferred.plan import Plan, plan
 def handover(cell: Cell, params: Params, carry: Carry, x: Inputs) -> str | None:
     """Why engines.deferred and engines.checkpointed hand a cell in three parts to engines.scan; None: they do not.
 
-    For one step, x [..., D] or the shapes of it. Nothing is computed.
+    x: the input of one step [..., D], or its shape. Nothing is computed.
     """
     reason = planned(cell, params, carry, x)
     return reason if isinstance(reason, str) else None
@@ -21,15 +21,15 @@ def handover(cell: Cell, params: Params, carry: Carry, x: Inputs) -> str | None:
 def planned(cell: Cell, params: Params, carry: Carry, x: Inputs) -> Plan | str:
     """The plan for one step x [..., D], or why the cell must run as it is written.
 
-    The engine runs equations in another order and number than the cell has them: what a step does beside computing
-    (prints, callbacks, collectives) would happen at other times or never. An array that a part of the cell closes
-    over while it is traced is no argument of the custom rule, so it would have no gradient. And the reverse of a step
-    may not be traceable at all, which forbids a gradient but no forward pass.
+    The engine reorders, repeats and drops equations of the cell: side effects of a step (prints, callbacks,
+    collectives) would happen at other times or never. A traced array that a part of the cell closes over is not an
+    argument of the custom rule, so it would have no gradient. And the reverse of a step may not be traceable at all,
+    which rules out a gradient but not a forward pass.
     """
     assert cell.drive is not None
     try:
         closed = jax.make_jaxpr(cell.step)(params, carry, x)
-    except Exception:  # what is wrong with it, the scan says in the words of the user's own program
+    except Exception:  # the scan then raises the error of the user's own program
         return "its step cannot be traced by itself"
     if closed.effects:
         return f"it has effects beside its values ({', '.join(sorted(map(str, closed.effects)))})"

@@ -1,4 +1,4 @@
-"""What a backward pass must keep of the forward one: the cheapest set of values from which the rest is rebuilt."""
+"""What a backward pass must keep of the forward one: the cheapest set of values that the rest can be computed from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ START, END = "start", "end"
 def cheapest(
     equations: Iterable[Equation], sources: Iterable[int], needed: Iterable[int], cost: Callable[[int], float]
 ) -> set[int]:
-    """The variables of least total cost that stand between the sources and all that is needed.
+    """The variables of least total cost that separate the sources from all that is needed.
 
-    sources: where the equations start; to keep one has its cost too. needed: what must follow from the set by the
-    equations. What it takes to compute an equation again is not weighed, only what is kept. Of several such sets the
-    one nearest to what is needed, so that least is computed again. A minimum cut (Ford and Fulkerson 1956; by breadth
-    first, Edmonds and Karp 1972) of the graph in which each variable is an edge.
+    sources: the inputs of the equations; keeping one has its cost too. needed: what the equations must be able to
+    compute from the set. Only keeping has a cost, not recomputing. Of several such sets it is the one nearest to
+    `needed`, so that least is recomputed. A minimum cut (Ford and Fulkerson 1956; breadth first, Edmonds and Karp 1972)
+    of the graph in which each variable is an edge.
     """
     capacity: dict[Any, dict[Any, float]] = collections.defaultdict(dict)
 
@@ -30,7 +30,7 @@ def cheapest(
     known: set[int] = set()
 
     def variable(v):
-        if v not in known:  # one edge alone can be cut, and cutting it is to keep the variable
+        if v not in known:  # only this edge can be cut, which means keeping the variable
             known.add(v)
             edge((v, "in"), (v, "out"), cost(v))
 
@@ -47,7 +47,7 @@ def cheapest(
         variable(v)
         edge((v, "out"), END, float("inf"))
 
-    while True:  # fill the shortest path that has room, until there is none
+    while True:  # fill the shortest path that has capacity left, until there is none
         came = _search(START, lambda a: (b for b, c in capacity[a].items() if c > 0))
         if END not in came:
             break
@@ -59,7 +59,7 @@ def cheapest(
         for a, b in steps:
             capacity[a][b] -= flow
             capacity[b][a] += flow
-    # From the other end: what can still send something to END lies beyond the last of the cuts.
+    # From the other end: nodes that can still reach END lie beyond the last minimum cut.
     into: dict[Any, list[Any]] = collections.defaultdict(list)
     for a, edges in capacity.items():
         for b, c in edges.items():

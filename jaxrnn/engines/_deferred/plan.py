@@ -28,7 +28,7 @@ from jaxrnn.engines._deferred.program import (
 )
 
 
-# Integers among the leaves (flags, tokens) have no gradient: what is differentiated is the list of the other leaves.
+# Integer leaves (flags, tokens) have no gradient: functions are differentiated with respect to a list of the others.
 def is_real(leaf: Any) -> bool:
     """Whether a leaf has a gradient."""
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
@@ -52,7 +52,7 @@ def cotangent(tree: Any, leaves: Any) -> Any:
 
 
 def pull(f: Any, *args: Any) -> Any:
-    """f(*args), and the function from the real cotangents of it to those of each argument, lists all.
+    """f(*args), and a function from the cotangents of its real leaves to those of each argument, all as lists.
 
     `jax.vjp` without its float0: a list holds the cotangents of the real leaves, and nothing for the others.
     """
@@ -61,7 +61,7 @@ def pull(f: Any, *args: Any) -> Any:
 
 
 class Plan(NamedTuple):
-    """The equations of one step, and which variables are what.
+    """The equations of one step, and the roles of its variables.
 
     The forward loop evaluates `forward` from (params, carry, u), or `advance` where nothing is kept; the reverse loop
     `recompute` and `backward` from (params, saved, ct).
@@ -75,25 +75,25 @@ class Plan(NamedTuple):
     loop_invariant: list[Equation]  # what depends on params alone, before the loop
     advance: list[Equation]  # to `new`
     forward: list[Equation]  # to `new` and `saved`
-    recompute: list[Equation]  # from `saved` to all else that `backward` and the products read of the step forward
+    recompute: list[Equation]  # from `saved` to all else that `backward` and the products read of the forward step
     backward: list[Equation]  # from `ct` to the d_... below
     new: Any  # the carry after the step
     saved: list[int]  # the minimum cut: what is stacked over time from forward to backward
-    states: list[Any]  # per stage, what its product read, by its shape where the product's gradient does not need it
+    states: list[Any]  # per stage, what its product read; only a shape where the product's gradient does not need it
     output_reads: list[bool]  # for each leaf of the carry, whether `output` reads it
     output_reads_real: list[bool]  # the same, for those leaves that have a gradient
     d_carry: list[Any]  # the cotangent of the carry before the step
     d_u: list[Any]
-    d_v: list[list[Any]]  # per stage, of what its product gave
-    d_params: list[Any]  # of those that `update` reads: gradients that are not of a product
+    d_v: list[list[Any]]  # per stage, of the result of its product
+    d_params: list[Any]  # of those that `update` reads: gradients that do not come from a product
     params_read_by_update: list[int]  # which of the real leaves of params those are
 
 
 def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     """The plan for one step with arguments of these shapes.
 
-    The step is traced together with its vjp, all but the gradients of the products' params: those wait for the states
-    and d_v of many steps. Then the equations are sorted by what they depend on.
+    The step is traced together with its vjp, except for the gradients of the products' params: those wait for the
+    states and d_v of many steps. Then the equations are sorted by what they depend on.
     """
 
     def step(params, carry, u, ct):
@@ -119,7 +119,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     states = [_asked_for(stage, params, state, traced.shapes) for stage, state in zip(cell.stages, states, strict=True)]
 
     known = variables(p) | set(traced.constants)
-    # What depends on params alone is done once, before the loop; what depends on nothing stays inside, for XLA to fold.
+    # What depends only on params is done once, before the loop; what depends on nothing stays inside, for XLA to fold.
     literal, loop_invariant, step_equations = [], [], []
     for e in traced.equations:
         if variables(e.inputs) <= known:
@@ -127,7 +127,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
             known |= set(e.outputs)
         else:
             step_equations.append(e)
-    # The reverse is what the cotangent reaches. The rest is the step forward, with the derivatives of its functions.
+    # The reverse is what depends on the cotangent. The rest is the forward step, with the derivatives of its functions.
     after = reached(step_equations, ct)
     read_by_update = {i: a for i, a in enumerate(d_params) if variables(a) & after}
     results = (d_carry, d_u, d_vs, read_by_update)
@@ -138,7 +138,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     def size(v):
         return traced.shapes[v].size * traced.shapes[v].dtype.itemsize
 
-    # What a product gave is a source beside carry and u, so that no product of a stage is done again to reverse a step.
+    # The result of a product is a source beside carry and u, so that reversing a step repeats no product of a stage.
     saved = sorted(minimum_cut.cheapest(primal, variables((c, us, vs)), needed, size))
     more, backward = pretranspose_kernels(
         narrow_products(swap_transposed(backward, traced.shapes), traced.shapes), known, traced.shapes
@@ -178,7 +178,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
 
 
 def _named(v):
-    """What a product gave. The name keeps it apart from a field of the state, should `recur` hand one on."""
+    """The result of a product, named to keep it distinct from a field of the state that `recur` may return."""
     return jax.tree.map(lambda a: checkpoint_name(a, "v"), v)
 
 
@@ -187,7 +187,7 @@ def _sum(a, b):
 
 
 def _asked_for(stage, params, state, shapes):
-    """`state`, a pytree of atoms, with a shape in place of each that the gradient of the stage's product needs not."""
+    """`state`, a pytree of atoms, with a shape in place of each that the gradient of its product does not need."""
     shaped = jax.tree.map(lambda a: shapes[a] if isinstance(a, int) else a.aval, state)
     shaped = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), shaped)
     if stage.recur is None:

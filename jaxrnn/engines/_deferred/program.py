@@ -1,6 +1,6 @@
-"""A traced function as a flat list of equations: an engine asks what depends on what, and runs a part of it.
+"""A traced function as a flat list of equations, so that an engine can see what depends on what and run a part of it.
 
-It is a jaxpr with two differences: calls are written out, so that there is one list, and a variable is an int, so that
+It is a jaxpr with two differences: calls are inlined, so that there is one list, and a variable is an int, so that
 sets, dicts and pytrees of variables are plain Python.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxrnn._core.jax_internals import Literal, primitives
 
-CALLS = {"jit", "pjit", "closed_call", "core_call"}  # equations that only name a piece of the program
+CALLS = {"jit", "pjit", "closed_call", "core_call"}  # equations that only call another jaxpr
 
 
 class Equation(NamedTuple):
@@ -40,11 +40,11 @@ class Program(NamedTuple):
 
 
 def trace(f: Callable, *args: Any) -> Program:
-    """The program of f for arguments of these shapes. Calls within it are written out.
+    """The program of f for arguments of these shapes. Calls within it are inlined.
 
     Loops, branches, `jax.checkpoint` and custom rules that are not differentiated stay one equation each. What a jaxpr
-    has beside its equations is lost: effects (an equation without outputs is there, but nothing leads to it; see
-    `handover`) and lines of source.
+    has beside its equations is lost: effects (an equation without outputs is kept, but no output needs it; see
+    `handover`) and source lines.
     """
     closed, result = jax.make_jaxpr(f, return_shape=True)(*args)
     equations, shapes, constants = [], {}, {}
@@ -80,7 +80,7 @@ def trace(f: Callable, *args: Any) -> Program:
 
 
 def evaluate(equations: Iterable[Equation], values: dict[int, Any]) -> dict[int, Any]:
-    """`values` with those of the equations' outputs added. Traced or not, as the values are."""
+    """`values` with those of the equations' outputs added; traced if the given values are."""
     values = dict(values)
     for e in equations:
         with jax.named_scope(e.scope) if e.scope else contextlib.nullcontext():
@@ -95,17 +95,17 @@ def assigned(names: Any, tree: Any) -> dict[int, Any]:
 
 
 def read(values: dict[int, Any], atoms: Any) -> Any:
-    """A pytree of variables and Literals with their values."""
+    """A pytree of variables and Literals, with their values in their place."""
     return jax.tree.map(lambda a: a.val if isinstance(a, Literal) else values[a], atoms)
 
 
 def variables(atoms: Any) -> set[int]:
-    """The variables among the leaves of a pytree. A set is no pytree but a leaf: give a list in its place."""
+    """The variables among the leaves of a pytree. To JAX a set is a leaf: pass a list instead."""
     return {a for a in jax.tree.leaves(atoms) if isinstance(a, int)}
 
 
 def reached(equations: Iterable[Equation], sources: Iterable[int]) -> set[int]:
-    """All variables that depend on one of the sources, and those: forward through the equations."""
+    """The sources and all variables that depend on one of them, found forward through the equations."""
     found = set(sources)
     for e in equations:
         if found & variables(e.inputs):
@@ -114,9 +114,9 @@ def reached(equations: Iterable[Equation], sources: Iterable[int]) -> set[int]:
 
 
 def leading_to(equations: list[Equation], wanted: Any, known: Iterable[int] = ()) -> list[Equation]:
-    """The equations that `wanted` needs, in order, if the variables in `known` are given: backward through them.
+    """The equations that compute `wanted` from the variables in `known`, in order, found backward through them.
 
-    wanted: a pytree of variables. What it does not need, such as a product whose transpose took its place, is left out.
+    wanted: a pytree of variables. Equations it does not need, such as a product that was replaced, are left out.
     """
     known = set(known)
     wanted, needed = variables(wanted) - known, []
@@ -128,9 +128,9 @@ def leading_to(equations: list[Equation], wanted: Any, known: Iterable[int] = ()
 
 
 def spliced(f: Callable, inputs: tuple[int, ...], shapes: dict[int, Any]) -> tuple[list[Equation], Any]:
-    """The equations of f of some variables, and its result; the new variables are added to `shapes`.
+    """The equations of f applied to variables, and its result; the new variables are added to `shapes`.
 
-    To put a computation written with jax.numpy into a program. f may not close over arrays.
+    Puts a computation written with jax.numpy into a program. f may not close over arrays.
     """
     program = trace(f, *(jax.ShapeDtypeStruct(shapes[v].shape, shapes[v].dtype) for v in inputs))
     names = {v: v + len(shapes) for v in program.shapes}
@@ -145,7 +145,7 @@ def spliced(f: Callable, inputs: tuple[int, ...], shapes: dict[int, Any]) -> tup
 
 
 def with_fast_products(f: Callable) -> Callable:
-    """The same function, with its products as they are fast: see `swap_transposed` and `narrow_products`."""
+    """The same function with faster products: see `swap_transposed` and `narrow_products`."""
 
     def g(*args):
         program = trace(f, *args)
@@ -159,7 +159,7 @@ def with_fast_products(f: Callable) -> Callable:
 def narrow_products(equations: list[Equation], shapes: dict[int, Any]) -> list[Equation]:
     """The same equations, with products of two float types in the narrower: a gradient is rounded to its kernel's type.
 
-    What is summed keeps its type. A product of float32 and bfloat16 would be done in float32, at half the speed.
+    Sums keep their type. A product of float32 and bfloat16 would otherwise run in float32, at half the speed.
     """
     result = []
     for e in equations:
@@ -177,7 +177,7 @@ def narrow_products(equations: list[Equation], shapes: dict[int, Any]) -> list[E
 
 
 def swap_transposed(equations: list[Equation], shapes: dict[int, Any]) -> list[Equation]:
-    """The same equations, with a transposed product as the product of the two, the other way round.
+    """The same equations, with each transposed product replaced by the product of its operands in reverse order.
 
     A vjp writes the gradient of x @ kernel as transpose(dy @ x), which runs at half the speed of x @ dy on a CPU.
     """
@@ -196,9 +196,10 @@ def swap_transposed(equations: list[Equation], shapes: dict[int, Any]) -> list[E
 def pretranspose_kernels(
     equations: list[Equation], known: set[int], shapes: dict[int, Any]
 ) -> tuple[list[Equation], list[Equation]]:
-    """The same equations, with a product with a transposed kernel as one with its transpose, and what makes those.
+    """(equations that transpose kernels, the same equations with the products that transposed those kernels replaced).
 
-    Made once, before the loop: 20 to 40% of a product on a CPU, from a few rows on. A single row is faster as it was.
+    Transposing once, before the loop, saves 20 to 40% of a product on a CPU, from a few rows on. A single row is faster
+    without.
     """
     before_loop, result = [], []
     for e in equations:
@@ -215,7 +216,7 @@ def pretranspose_kernels(
 
 
 def _swaps(product, permutation, shapes):
-    """Whether a permutation only exchanges what is left of the two operands of a product without batch axes."""
+    """Whether a permutation only swaps the remaining axes of the two operands of a product without batch axes."""
     (contracted, _), (batch, _) = product.params["dimension_numbers"]
     left = np.ndim(product.inputs[0].val) if isinstance(product.inputs[0], Literal) else shapes[product.inputs[0]].ndim
     first, n = left - len(contracted), len(permutation)

@@ -1,4 +1,4 @@
-"""The next values of a series, with how sure one may be of them."""
+"""Forecast the next values of a series, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from jaxrnn.run import unroll
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Forecaster(Record):
-    """A forecaster; see `forecaster`, which makes it. K is its horizon, N its targets, A the numbers of its head."""
+    """A forecaster; see `forecaster`, which makes it. K is its horizon, N its targets, A its head's parameter count."""
 
     cell: Cell
     horizon: int
@@ -46,11 +46,11 @@ class Forecaster(Record):
 
     @property
     def ahead(self) -> int:
-        """How many steps are read out of one state: K by a direct forecaster, 1 by a recursive one."""
+        """How many steps are forecast from one state: K by a direct forecaster, 1 by a recursive one."""
         return self.horizon if self.strategy == "direct" else 1
 
     def init(self, key: jax.Array) -> Params:
-        """Parameters: "cell", "readout" [H, ahead·N·A], "bias", and "future" [F, N·A] of a direct one that has F."""
+        """Parameters: "cell", "readout" [H, ahead·N·A], "bias", and "future" [F, N·A] if direct and with F inputs."""
         size, A = 2 * self.targets + self.past_size + self.future_size, HEADS[self.head].parameter_count(self.quantiles)
         checks.init(key, size)
         k1, k2, k3 = jax.random.split(key, 3)
@@ -64,7 +64,7 @@ class Forecaster(Record):
         return params
 
     def initial_carry(self, params: Params, batch_shape: tuple[int, ...] = ()) -> Carry:
-        """The carry that every series begins with."""
+        """The initial carry of every series."""
         return self.cell.initial_carry(params["cell"], batch_shape)
 
     def step(
@@ -77,9 +77,9 @@ class Forecaster(Record):
         past: jax.Array | None = None,
         future: jax.Array | None = None,
     ) -> tuple[Carry, Distribution]:
-        """y [..., N], NaN if missing -> (carry, the distributions [..., ahead, N] of what follows it).
+        """y [..., N], NaN if missing -> (carry, distributions [..., ahead, N] of the next values).
 
-        past [..., P]: the inputs of this step. future [..., ahead, F]: those of the steps that follow.
+        past [..., P]: the inputs of this step. future [..., ahead, F]: the inputs of the next steps.
         """
         y = jnp.asarray(y, scale.scale.dtype)
         observed = ~jnp.isnan(y)
@@ -104,15 +104,15 @@ class Forecaster(Record):
         return HEADS[self.head].of(raw, location, size, self.quantiles)
 
     def apply(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[Carry, Distribution]:
-        """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of what follows each step, in the units of ys).
+        """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of the values after each step, in units of ys).
 
-        NaN in ys is a missing value. A series that a carry continues is scaled by the ys of this call, not by those
-        that the carry has seen. The options, also of `loss`, `predict` and `sample`:
+        NaN in ys is a missing value. If a carry continues a series, the scale is that of the ys of this call, not of
+        those that the carry has seen. The options, also of `loss`, `predict` and `sample`:
 
-            past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` take [T, ..., F] too, then 0
-            observed [T, ..., N] bool                    False: missing, whatever stands in ys
-            lengths [...] int                            steps of each series, which its future goes K beyond
-            context int, or [...] int                    of how many steps the scale is made; None: of all
+            past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` also take [T, ..., F], padded with 0
+            observed [T, ..., N] bool                    False: missing, whatever ys holds
+            lengths [...] int                            steps of each series; its future inputs go K steps further
+            context int, or [...] int                    the number of first steps that set the scale; None: all
             engine, key                                  as for `unroll`; `predict` and `sample` have no noise
         """
         run = self._run(params, carry, ys, **options)
@@ -150,7 +150,7 @@ class Forecaster(Record):
         return Forecasts(carry, self._distribution(params, hs, scale, future), ys, observed, scale)
 
     def _series(self, params, ys, observed, lengths):
-        """(ys, observed) in the type to compute in, once they are found to fit."""
+        """(ys, observed), checked, with ys in the type to compute in."""
         shape, dtype = jnp.shape(ys), wide(params["bias"].dtype)
         if len(shape) < 2 or shape[-1] != self.targets:
             raise ValueError(f"ys: expected [T, ..., N] with N={self.targets} targets, got {shape}")
@@ -161,14 +161,14 @@ class Forecaster(Record):
         return ys, seen if lengths is None else seen & inside(lengths, len(ys))[..., None]
 
     def loss(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[jax.Array, Carry]:
-        """The mean loss over observed values, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` wants.
+        """The mean loss over observed values, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` expects.
 
-        A value counts as one of the next `ahead` from every step before it. The loss is the negative log-likelihood in
-        nats; for the head "quantile" the pinball loss, and for "point" the squared error, in sizes of the series, so
-        that small series count as large ones do. Nothing observed: 0.
+        A value counts once for each of the `ahead` steps before it. The loss is the negative log-likelihood in
+        nats; for the head "quantile" the pinball loss, and for "point" the squared error, both relative to the scale of
+        the series, so that small series count as much as large ones. If nothing is observed, the loss is 0.
         """
         lengths, future = options.get("lengths"), options.get("future")
-        # What follows a row's end may be missing: of what is given back only the carry has seen it.
+        # Future inputs past a row's end may be missing: of the results, only the carry depends on them.
         if lengths is not None and future is not None:
             options["future"] = jnp.where(inside(lengths, len(future))[..., None] | jnp.isfinite(future), future, 0)
         run = self._run(params, carry, ys, **options)
@@ -188,10 +188,10 @@ class Forecaster(Record):
         paths: int = 200,
         **options: Any,
     ) -> Prediction:
-        """The K steps after each series: mean, median, and intervals that hold the shares `levels` (None: (0.8,)).
+        """The K steps after each series: mean, median, and intervals of probability `levels` (None: (0.8,)).
 
-        A direct forecaster reads them off its distributions. A recursive one draws `paths` with the `key`; without a
-        key it is fed its own means, and has no intervals. Nor has the head "point".
+        A direct forecaster takes them from its distributions. A recursive one samples `paths` paths with the `key`;
+        without a key it feeds back its own means and has no intervals. The head "point" has none either.
         """
         single = self.head == "point" or (self.strategy == "recursive" and key is None)
         levels = (() if single else (0.8,)) if levels is None else levels
@@ -217,7 +217,7 @@ class Forecaster(Record):
         return Prediction(mean, quantile(0.5), *(jnp.stack(side) if levels else none for side in (lower, upper)))
 
     def sample(self, params: Params, ys: jax.Array, key: jax.Array, n: int, **options: Any) -> jax.Array:
-        """`n` ways in which each series may go on: [n, K, ..., N], each step drawn after those before it.
+        """`n` sampled continuations of each series: [n, K, ..., N], each step drawn given those before it.
 
         Raises TypeError for a direct forecaster, and for the head "point".
         """
@@ -232,11 +232,11 @@ class Forecaster(Record):
         return self._paths(params, ys, key, checks.positive(n, "n"), options)
 
     def _paths(self, params, ys, key, n, options):
-        """Drawn paths [n, K, ..., N], or for a key of None the one of means [K, ..., N]."""
+        """Sampled paths [n, K, ..., N], or without a key the path of means [K, ..., N]."""
         run, lengths, future = self._run(params, None, ys, whole=True, **options), options.get("lengths"), None
         if self.future_size:
             future = jnp.asarray(options["future"], run.ys.dtype)
-            # The steps that are fed see what follows them; nothing follows the last, whose step is not looked at.
+            # Each step fed back reads the inputs of the next; the last has no next, and its result is not used.
             future = steps_first(last_step(windows(future[1:], len(run.ys), self.horizon), lengths))
         return rollout(self, params, run.carry, last_step(run.distribution, lengths), run.scale, future, key, n)
 
@@ -256,17 +256,17 @@ def forecaster(
 ) -> Forecaster:
     """A forecaster of series: p(y_{t+1} ... y_{t+K} | all up to t), from `cell` over the series.
 
-    The cell sees at each step (y - location) / size of the N `targets`, which of them were observed (a missing value is
-    0), past_t and future_{t+1}; a readout of its y gives the head's numbers, which are moved and stretched back.
+    At each step the cell reads (y - location) / scale of the N `targets`, which of them were observed (a missing value
+    is 0), past_t and future_{t+1}; a readout of its y gives the head's numbers, which are then scaled back.
 
     cell: any cell, or a composition that can be stepped. horizon: K steps.
     head: "gaussian", "student_t", "quantile" (at `quantiles`), "negative_binomial" for counts, or "point".
-    strategy: "direct" reads all K steps out of each state, with future_{t+k} future [F, N·A] added for step k: trained
-        from every step at once, as Wen et al. 2017 (arXiv 1711.11053). "recursive" reads out one, and is fed with its
-        own draws or means for the others, as DeepAR (Salinas et al. 2020, arXiv 1704.04110).
+    strategy: "direct" forecasts all K steps from each state, adding future_{t+k} future [F, N·A] for step k; it trains
+        from every step at once, as in Wen et al. 2017 (arXiv 1711.11053). "recursive" forecasts one step, and feeds
+        back its samples or means for the others, as in DeepAR (Salinas et al. 2020, arXiv 1704.04110).
     past_size, future_size: P inputs known up to now, and F known K steps ahead, such as the calendar.
-    scaling: "mean" (size is the mean of |y| over the series, as DeepAR but for its +1), "standard" (mean and standard
-        deviation), or None. Forecasts of 100 y are then 100 times those of y.
+    scaling: "mean" (scale is the mean of |y| over the series, as in DeepAR without its +1), "standard" (mean and
+        standard deviation), or None. With a scaling, forecasts of 100 y are 100 times those of y.
     Raises TypeError or ValueError for options that do not fit.
     """
     checks.positive(horizon, "horizon")

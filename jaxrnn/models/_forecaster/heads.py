@@ -1,10 +1,10 @@
-"""What a forecaster says of a value: distributions in the units of the data, made from what a network puts out.
+"""The heads of a forecaster: distributions in the units of the data, made from the outputs of a network.
 
 A distribution is a pytree of arrays [...] with `log_prob(y)`, `mean()`, `quantile(q)`, `sample(key)`, `loss(y, scale)`.
-`HEADS` has each kind by its name: `parameter_count(levels)` is the A numbers for each value, and `of(raw [..., A],
-location, scale, levels)` makes it, `location` and `scale` those of the series: the network sees (y - location) / scale.
-What must be positive is softplus of a raw number. Because the distribution is moved and stretched itself, its density
-is one of y, and no Jacobian is left to be forgotten.
+`HEADS` maps each name to a class: `parameter_count(levels)` is A, the numbers for each value, and `of(raw [..., A],
+location, scale, levels)` makes the distribution, given the location and scale of the series: the network reads
+(y - location) / scale. Positive parameters are softplus of a raw number. The distribution itself is shifted and scaled,
+so its density is that of y, and needs no Jacobian.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ NOT_A_DISTRIBUTION = "head: expected one that is a distribution, such as 'gaussi
 
 
 def positive(raw: jax.Array) -> jax.Array:
-    """softplus(raw) + eps: without the eps it is 0, and its logarithm not finite, from about raw = -90 on (float32)."""
+    """softplus(raw) + eps: without the eps it is 0, with an infinite logarithm, below about raw = -90 (float32)."""
     return jax.nn.softplus(raw) + jnp.finfo(raw.dtype).eps
 
 
 class Distribution:
-    """What the distributions have in common."""
+    """The base class of the distributions."""
 
     def loss(self, y: jax.Array, scale: Any) -> jax.Array:
-        """-log_prob(y), in nats. `scale` is for those whose loss has a unit."""
+        """-log_prob(y), in nats. `scale` is for heads whose loss is in the units of y."""
         return -self.log_prob(y)
 
     def log_prob(self, y: jax.Array) -> jax.Array:
-        """log p(y). This and the next two raise TypeError for the head "point"."""
+        """log p(y). This, `quantile` and `sample` raise TypeError for the head "point"."""
         raise TypeError(NOT_A_DISTRIBUTION)
 
     def quantile(self, q: Any) -> jax.Array:
-        """The y below which are q of it all."""
+        """The q-quantile: the y with P(Y <= y) = q."""
         raise TypeError(NOT_A_DISTRIBUTION)
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """One y for each."""
+        """One sample for each element."""
         raise TypeError(NOT_A_DISTRIBUTION)
 
 
@@ -82,14 +82,14 @@ class Gaussian(Distribution):
         return loc + scale * special.ndtri(q)
 
     def sample(self, key):
-        """One y for each."""
+        """One sample for each element."""
         return self.loc + self.scale * jax.random.normal(key, self.loc.shape, self.loc.dtype)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class StudentT(Distribution):
-    """Student's t with `df` > 2 degrees of freedom (a variance, then), around `loc`, times `scale`."""
+    """Student's t with `df` > 2 degrees of freedom (so its variance is finite), around `loc`, times `scale`."""
 
     df: Any
     loc: Any
@@ -123,14 +123,14 @@ class StudentT(Distribution):
         return loc + scale * jnp.sign(q - 0.5) * w * jnp.sqrt(df / ((1 - w) * (1 + w)))
 
     def sample(self, key):
-        """One y for each."""
+        """One sample for each element."""
         return self.loc + self.scale * jax.random.t(key, self.df, self.loc.shape, self.loc.dtype)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NegativeBinomial(Distribution):
-    """Counts with mean `mu` and variance mu + alpha mu²: Poisson whose rate is gamma distributed."""
+    """Counts with mean `mu` and variance mu + alpha mu²: a Poisson with a gamma-distributed rate."""
 
     mu: Any
     alpha: Any
@@ -144,7 +144,7 @@ class NegativeBinomial(Distribution):
     def of(raw: jax.Array, location: Any, scale: Any, levels: Levels) -> NegativeBinomial:
         """mu = scale softplus(raw_0), alpha = softplus(raw_1) / sqrt(scale) + 1e-5, as DeepAR scales them.
 
-        1e-5 widens the distribution by less than 0.3% of mu; in float32 betainc is lost long before alpha = 0.
+        The 1e-5 widens the distribution by less than 0.3% of mu; in float32 betainc fails long before alpha = 0.
         """
         return NegativeBinomial(scale * positive(raw[..., 0]), positive(raw[..., 1]) / jnp.sqrt(scale) + 1e-5)
 
@@ -180,7 +180,7 @@ class NegativeBinomial(Distribution):
         return bisect(enough, jnp.full_like(mu, -1), above, whole=True)
 
     def sample(self, key):
-        """One count for each."""
+        """One sampled count for each element."""
         k1, k2 = jax.random.split(key)
         rate = jax.random.gamma(k1, 1 / self.alpha, self.mu.shape, self.mu.dtype) * self.alpha * self.mu
         return jax.random.poisson(k2, rate).astype(self.mu.dtype)
@@ -189,9 +189,9 @@ class NegativeBinomial(Distribution):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Quantiles(Distribution):
-    """A distribution by `values` [..., A] of its quantiles at `levels`: straight between them, exponential tails.
+    """A distribution given by its quantiles `values` [..., A] at `levels`: linear between them, exponential tails.
 
-    The density is even between two values, and falls off beyond the outer ones from what it is beside them, as in
+    The density is constant between two values, and decays beyond the outer ones from its value next to them, as in
     Park et al. 2022 ("Learning quantile functions without quantile crossing", arXiv 2111.06581).
     """
 
@@ -205,7 +205,7 @@ class Quantiles(Distribution):
 
     @staticmethod
     def of(raw: jax.Array, location: Any, scale: Any, levels: Levels) -> Quantiles:
-        """The first raw number is the value in the middle; the others are the gaps, softplus: values do not cross."""
+        """The first raw number is the middle value; softplus of the others are the gaps, so values do not cross."""
         steps = jnp.cumsum(positive(raw[..., 1:]), -1)
         steps = jnp.concatenate([jnp.zeros_like(raw[..., :1]), steps], -1)
         middle = len(levels) // 2
@@ -239,14 +239,14 @@ class Quantiles(Distribution):
         return within + below + above
 
     def mean(self):
-        """The mean of that density."""
+        """The mean, with the tails."""
         _, low, high = self._slopes()
         q, v = self.levels, self.values
         within = (row(jnp.diff(self._levels()), v) * (v[..., 1:] + v[..., :-1]) / 2).sum(-1)
         return q[0] * (v[..., 0] - low) + within + (1 - q[-1]) * (v[..., -1] + high)
 
     def quantile(self, q):
-        """The y below which are q of it all."""
+        """The q-quantile: the y with P(Y <= y) = q."""
         slopes, low, high = self._slopes()
         q, levels = row(jnp.asarray(q), low), self._levels()
         at = jnp.clip(jnp.searchsorted(levels, q, side="right") - 1, 0, len(self.levels) - 2)
@@ -257,7 +257,7 @@ class Quantiles(Distribution):
         return within + tail
 
     def sample(self, key):
-        """One y for each."""
+        """One sample for each element."""
         tiny = jnp.finfo(self.values.dtype).eps / 2
         return self.quantile(jax.random.uniform(key, self.values.shape[:-1], self.values.dtype, tiny, 1))
 
@@ -265,7 +265,7 @@ class Quantiles(Distribution):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Point(Distribution):
-    """One number, `loc`, and nothing about how far it may be off."""
+    """One number, `loc`, without uncertainty."""
 
     loc: Any
 

@@ -1,4 +1,4 @@
-"""A recursive forecast: each value, or a draw of it, read as the next step's input."""
+"""A recursive forecast: each mean, or a sample, is fed back as the input of the next step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxrnn._core.loops import loop
 
 @functools.partial(jax.jit, static_argnames="n")
 def rollout(model: Any, params: Any, carry: Any, distribution: Any, scale: Any, future: Any, key: Any, n: Any) -> Any:
-    """The K values [K, ..., N] from `distribution` on: means, or with a key draws, n of each before the batch axes."""
+    """The K values from `distribution` on: means [K, ..., N], or with a key n samples of each [n, K, ..., N]."""
     if n is not None:
         carry, distribution = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), (carry, distribution))
 

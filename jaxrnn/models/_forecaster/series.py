@@ -1,4 +1,4 @@
-"""Series as arrays: scale, what follows each step, last steps of ragged rows, inputs beside them."""
+"""Series as arrays: their scale, the windows after each step, and exogenous inputs."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ SCALINGS = ("mean", "standard", None)
 
 
 class Scale(NamedTuple):
-    """Where a series lies and how large it is: the cell sees (y - location) / scale."""
+    """The location and scale of a series: the cell reads (y - location) / scale."""
 
     location: Any  # [..., N]
     scale: Any  # [..., N]
 
 
 class Forecasts(NamedTuple):
-    """What `Forecaster.apply` finds on its way through T steps."""
+    """The result of a forecaster's run over T steps, with what it was computed from."""
 
     carry: Any
-    distribution: Any  # [T, ..., ahead, N], of the steps that follow each
-    ys: jax.Array  # [T, ..., N], the location where nothing was observed
+    distribution: Any  # [T, ..., ahead, N], of the steps after each
+    ys: jax.Array  # [T, ..., N], with the location in place of missing values
     observed: jax.Array  # [T, ..., N]
     scale: Scale
 
 
 class Prediction(NamedTuple):
-    """The K steps after a series. Where there is no distribution, the median is the mean and I is 0."""
+    """The K steps after a series. Without a distribution, the median is the mean, and I (intervals) is 0."""
 
     mean: jax.Array  # [K, ..., N]
     median: jax.Array  # [K, ..., N]
@@ -39,10 +39,10 @@ class Prediction(NamedTuple):
 
 
 def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
-    """Of each series by itself, from its observed values: ys, observed [T, ..., N] -> leaves [..., N].
+    """The scale of each series, from its observed values: ys, observed [T, ..., N] -> leaves [..., N].
 
-    "mean": 0, and the mean of |y|. "standard": mean and standard deviation. None: 0 and 1. A scale that would be 0 is
-    1, or for "standard" the mean of |y|.
+    "mean": location 0, scale the mean of |y|. "standard": mean and standard deviation. None: 0 and 1. A scale of 0 is
+    replaced by 1, or for "standard" by the mean of |y|.
     """
     ys = jnp.where(observed, ys, 0)
     if scaling is None:
@@ -55,7 +55,7 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
     magnitude = jnp.where(magnitude > 0, magnitude, 1)
     if scaling == "mean":
         return Scale(jnp.zeros_like(magnitude), magnitude)
-    # In units of the magnitude, where no square overflows; what a constant varies by is only rounding.
+    # In units of the magnitude, so that no square overflows; the variance of a constant is only rounding.
     location = mean(ys)
     variance = mean(jnp.square((ys - location[None]) / magnitude[None]))
     varies = variance > jnp.square(8 * jnp.finfo(ys.dtype).eps)
@@ -63,7 +63,7 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
 
 
 def windows(a: jax.Array, time: int, n: int) -> jax.Array:
-    """[T or more, ..., X] -> [T, ..., n, X]: the n steps that follow each, 0 where there are none."""
+    """[T or more, ..., X] -> [T, ..., n, X]: the n steps after each step, 0 past the end."""
     a = jnp.pad(a, [(0, max(0, time + n - len(a)))] + [(0, 0)] * (a.ndim - 1))
     return jnp.stack([a[k : k + time] for k in range(1, n + 1)], -2)
 
@@ -74,7 +74,7 @@ def steps_first(a: jax.Array) -> jax.Array:
 
 
 def exogenous(name: str, letter: str, values: Any, size: int, times: Any, batch: Any, dtype: Any) -> Any:
-    """Inputs that fit the series, in its type; None where there are none to be."""
+    """Exogenous inputs, checked against the series and in its type; None if there are none."""
     expected = " or ".join(str((time, *batch, size)) for time in times)
     if size and (values is None or jnp.shape(values) not in [(time, *batch, size) for time in times]):
         came = None if values is None else jnp.shape(values)

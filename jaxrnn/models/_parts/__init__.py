@@ -1,1 +1,1 @@
-"""What several models are made of: symbols in, labels and poolings out, attention, a bridge between carries."""
+"""Parts shared by models: symbols as inputs, labels, pooling, attention, a bridge between carries."""

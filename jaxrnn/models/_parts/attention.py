@@ -1,4 +1,4 @@
-"""Attention: which steps of a memory a query looks at, and the mean of what it finds there."""
+"""Attention: the weights of a query over the steps of a memory, and the weighted mean of its values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCORES = ("dot", "general", "concat")
 
 
 class Memory(NamedTuple):
-    """S steps to look at. Batch axes come first, as in a carry, so that beam search may gather both alike."""
+    """S steps to attend to. Batch axes come first, as in a carry, so that beam search can gather both in one way."""
 
     keys: jax.Array  # [..., S, A], what queries are compared with
     values: jax.Array  # [..., S, F]
@@ -23,9 +23,9 @@ class Memory(NamedTuple):
 
 
 def init(score: str, key: Any, query_size: int, value_size: int, size: int, dtype: Any) -> Params:
-    """The parameters of a score of queries [..., Q] and values [..., F]; size: A, for "concat".
+    """The parameters of a score between queries [..., Q] and values [..., F]; size: A, for "concat".
 
-    Raises ValueError for "dot" of two sizes.
+    Raises ValueError for "dot" unless Q = F.
     """
     draw, keys = initializers.lecun_normal(), jax.random.split(key, 3)
     if score == "dot":
@@ -45,7 +45,7 @@ def init(score: str, key: Any, query_size: int, value_size: int, size: int, dtyp
 
 
 def memory(params: Params, ys: jax.Array, valid: Any = True) -> Memory:
-    """ys [S, ..., F], valid [S, ...] bool -> a memory, whose keys are made here, once for all queries."""
+    """ys [S, ..., F], valid [S, ...] bool -> a memory, with its keys computed once for all queries."""
     values = jnp.moveaxis(ys, 0, -2)
     valid = jnp.moveaxis(jnp.broadcast_to(valid, ys.shape[:-1]), 0, -1)
     keys = product(values, params["kernel"], values.dtype).astype(values.dtype) if "kernel" in params else values
@@ -53,12 +53,12 @@ def memory(params: Params, ys: jax.Array, valid: Any = True) -> Memory:
 
 
 def attended(score: str, params: Params, query: jax.Array, memory: Memory) -> tuple[jax.Array, jax.Array]:
-    """query [..., Q] -> (context [..., F], weights [..., S]), for queries that may have axes before the memory's.
+    """query [..., Q] -> (context [..., F], weights [..., S]); queries may have extra leading axes.
 
         weights = softmax over the valid steps of score(q, y_s),   context = sum over steps of weights y_s
 
     dot: q · y. general: q · (y kernel). concat: score · tanh(q query + y kernel), which is Bahdanau's, and Luong's
-    score · tanh([q; y] W) with W cut in two. A memory without a valid step gives weights and context of 0.
+    score · tanh([q; y] W) with W split in two. A memory without a valid step gives weights and context of 0.
     """
     keys, values, valid = memory
     dtype = wide(values.dtype)

@@ -1,4 +1,4 @@
-"""From the carry of one cell, or a vector, to the first carry of another."""
+"""From the carry of one cell, or a vector, to the initial carry of another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxrnn._core.numerics import common, like, product, row
 
 
 def init(key: Any, before: Any, after: Any, dtype: Any, *, always: bool = False) -> Params:
-    """Parameters of a bridge between carries of these shapes, without batch axes: none where the two are alike."""
+    """Parameters of a bridge between carries of these shapes, without batch axes: {} if they match, unless `always`."""
     alike = jax.tree.structure(before) == jax.tree.structure(after)
     if alike and not always and all(jax.tree.leaves(jax.tree.map(lambda a, b: a.shape == b.shape, before, after))):
         return {}
@@ -23,10 +23,10 @@ def init(key: Any, before: Any, after: Any, dtype: Any, *, always: bool = False)
 
 
 def crossed(params: Params, final: Any, start: Carry, axes: int) -> Carry:
-    """The carry to begin with in place of `start`, from `final` with as many batch axes: itself where they are alike.
+    """The initial carry in place of `start`, from `final` with `axes` batch axes: `final` itself without params.
 
-    Else tanh(all of final side by side @ kernel + bias), cut into fields. What is not a real number, such as a count of
-    steps, begins as `start` has it.
+    Else tanh(all of final concatenated @ kernel + bias), split into fields. Fields that are not real numbers, such as a
+    step count, are those of `start`.
     """
     if not params:
         return like(final, start)
@@ -43,12 +43,12 @@ def crossed(params: Params, final: Any, start: Carry, axes: int) -> Carry:
 
 
 def flat(carry: Any, axes: int) -> jax.Array:
-    """All real numbers of a carry side by side: [..., N], after as many batch axes."""
+    """All real numbers of a carry concatenated: [..., N], after `axes` batch axes."""
     leaves = [a for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating)]
     dtype = common(*leaves)
     return jnp.concatenate([a.reshape(*a.shape[:axes], -1).astype(dtype) for a in leaves], -1)
 
 
 def flat_size(carry: Any) -> int:
-    """N, from a carry without batch axes."""
+    """The N of `flat`, from a carry without batch axes."""
     return sum(math.prod(a.shape) for a in jax.tree.leaves(carry) if jnp.issubdtype(a.dtype, jnp.floating))

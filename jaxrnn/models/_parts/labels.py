@@ -1,4 +1,4 @@
-"""Labels that some sequences or steps have, and the mean cross entropy over those."""
+"""Which labels of sequences or steps count, and the mean cross entropy over those."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from jaxrnn._core.jax_internals import is_traced
 
 
 def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, weights: Any, valid: Any = True) -> Any:
-    """Which labels count, bool that broadcasts to `shape`: those that are `valid` and have another weight than 0.
+    """Which labels count, a bool that broadcasts to `shape`: those that are `valid` and have a nonzero weight.
 
-    Raises TypeError or ValueError for labels and weights that are not of this shape, and, where they can be looked at,
-    for labels that count and are not a class. letters: the axes of `shape`, for messages.
+    Raises TypeError or ValueError for labels and weights of another shape, and, where values are concrete, for labels
+    that count and are not a class. letters: the axes of `shape`, for messages.
     """
     for name, array in ("labels", labels), ("weights", weights):
         is_array = hasattr(array, "shape") or isinstance(array, int | float)
@@ -45,7 +45,7 @@ def weighed(weights: Any) -> Any:
 
 
 def mean_cross_entropy(logits: jax.Array, labels: Any, weights: Any, count: Any) -> jax.Array:
-    """Mean in nats, by `weights` (None: 1), over labels [...] that count; 0 where none does. logits [..., C]."""
+    """Mean cross entropy in nats, by `weights` (None: 1), over labels [...] that count; 0 if none. logits [..., C]."""
     nats = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(count, labels, 0))
     weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
     nats, weights = jnp.where(count, nats, 0), jnp.where(count, weights, 0)

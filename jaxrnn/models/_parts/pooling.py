@@ -1,4 +1,4 @@
-"""All outputs of a sequence as one vector: ys [T, ..., H] -> [..., F]. A sequence without a step gives 0."""
+"""Pool all outputs of a sequence into one vector: ys [T, ..., H] -> [..., F]. A sequence without a step gives 0."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POOLINGS = ("last", "ends", "mean", "max", "attention")
 
 
 def init(pooling: str, key: Any, size: int, dtype: Any) -> Params:
-    """The parameters of a pooling of ys [T, ..., size]: none, but for attention's."""
+    """The parameters of a pooling of ys [T, ..., size]: {} except for attention."""
     if pooling != "attention":
         return {}
     k1, k2 = jax.random.split(key)
@@ -34,7 +34,7 @@ def pooled_size(pooling: str, size: int) -> int:
 def pooled(pooling: str, params: Params, ys: jax.Array, valid: Any = True) -> jax.Array:
     """ys [T, ..., H], valid [T, ...] bool -> [..., F], over the valid steps.
 
-    last: y of the last step. ends: y of the last and of the first, side by side, for a bidirectional's two directions.
+    last: y of the last step. ends: y of the last and of the first, concatenated, for a bidirectional cell.
     mean, max: over steps. attention: the mean weighted with softmax over steps of tanh(y kernel + bias) · query
     (Yang et al. 2016, "Hierarchical attention networks").
     """
@@ -57,7 +57,7 @@ def pooled(pooling: str, params: Params, ys: jax.Array, valid: Any = True) -> ja
 
 
 def attention_weights(params: Params, ys: jax.Array, valid: Any = True) -> jax.Array:
-    """How much each step counts: [T, ...], 0 where it is not valid, 1 in all (0 for a sequence without a step)."""
+    """The weight of each step: [T, ...], 0 where it is not valid; they sum to 1 (0 for a sequence without a step)."""
     valid = jnp.broadcast_to(valid, ys.shape[:-1])
     hidden = product(_blank(valid, ys), params["kernel"], ys.dtype)
     hidden = jnp.tanh(hidden + row(params["bias"], hidden))
@@ -67,10 +67,10 @@ def attention_weights(params: Params, ys: jax.Array, valid: Any = True) -> jax.A
 
 
 def _blank(valid, ys):
-    """ys with 0 where not valid. What stands there, NaN included, is then in no gradient either."""
+    """ys with 0 where not valid, so that padding, NaN included, does not reach gradients either."""
     return jnp.where(valid[..., None], ys, 0)
 
 
 def _at(ys, index):
-    """y [..., H] of the step index [...]."""
+    """y [..., H] at the steps `index` [...]."""
     return jnp.take_along_axis(ys, index[None, ..., None], axis=0)[0]

@@ -1,4 +1,4 @@
-"""What a cell reads: sequences of features as they are, or symbols as learned vectors or one-hot."""
+"""The inputs of a cell: sequences of features as they are, or symbols as learned or one-hot vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxrnn.train.regularizers import embedding_dropout
 
 
 def sizes(vocabulary_size: Any, embedding_size: Any, dropout: float) -> None:
-    """Refuse sizes that do not fit one another; None stands for features, and for one-hot vectors."""
+    """Raise ValueError for sizes that do not fit one another; None: features, and one-hot vectors."""
     if vocabulary_size is not None:
         checks.positive(vocabulary_size, "vocabulary_size")
     elif embedding_size is not None:
@@ -32,16 +32,16 @@ def sizes(vocabulary_size: Any, embedding_size: Any, dropout: float) -> None:
 
 
 def embedding(key: Any, vocabulary_size: int, size: int, dtype: Any, *, tied: bool = False) -> jax.Array:
-    """Fresh vectors [V, E], of entries with variance 1, or 1 / E where they are also read out with."""
+    """A new embedding [V, E], with entries of variance 1, or 1 / E if it is also the readout (tied)."""
     return initializers.normal(1.0 / math.sqrt(size) if tied else 1.0)(key, (vocabulary_size, size), dtype)
 
 
 def embedded(
     params: Any, tokens: jax.Array, vocabulary_size: int, *, valid: Any = True, key: Any = None, dropout: float = 0.0
 ) -> jax.Array:
-    """tokens [...] int -> vectors [..., E] of params["embedding"], or one-hot [..., V] where there is none.
+    """tokens [...] int -> vectors [..., E] of params["embedding"], or one-hot [..., V] if there is none.
 
-    `key` and `dropout`: of whole symbols, see `regularizers.embedding_dropout`. What is not `valid` may be any number.
+    `key` and `dropout`: see `regularizers.embedding_dropout`. Tokens that are not `valid` may be any number.
     """
     fits(valid, checks.shape(tokens))
     checks.tokens(tokens, vocabulary_size, "tokens", valid=valid)
@@ -52,9 +52,9 @@ def embedded(
 
 
 def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.ShapeDtypeStruct]:
-    """Fresh params {"cell", "embedding" where there is one}; one y of the cell, in the type to store other params in.
+    """(new params {"cell", "embedding" if there is one}, the shape of y with the type to store other params in).
 
-    input_size: D, of sequences of features; None for symbols.
+    input_size: D, for sequences of features; None for symbols.
     """
     V, E = model.vocabulary_size, model.embedding_size
     if V is not None and input_size is not None:
@@ -71,18 +71,18 @@ def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.Sha
 
 
 def stepped(cell: Cell, params: Params, size: int, dtype: Any) -> int:
-    """H, the size of one y for an x [size]: by `step`, which refuses a cell that looks ahead, at what it is to predict.
+    """H, the size of y for an x [size], by `step`, which raises for a cell that looks ahead at what it should predict.
 
-    `outputs` would let it pass, and so would teacher forcing.
+    `outputs` and teacher forcing would accept such a cell.
     """
     x = jax.ShapeDtypeStruct((size,), dtype)
     return jax.eval_shape(cell.step, params, jax.eval_shape(cell.start, params), x)[1].shape[-1]
 
 
 def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> tuple[jax.Array, Any, dict[str, Any]]:
-    """xs [T, ..., D], or [T, ...] int, as the cell of `model` reads it; the valid steps; the options for `unroll`.
+    """(xs [T, ..., D] or [T, ...] int as inputs of the model's cell, the valid steps, the options for `unroll`).
 
-    Of a key among the options the embedding's dropout takes its part.
+    A part of a key among the options goes to the embedding's dropout.
     """
     valid, key = valid_steps(len(xs), options), options.get("key")
     if model.vocabulary_size is None:
@@ -96,14 +96,14 @@ def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> 
 
 
 def valid_steps(time: int, options: dict[str, Any]) -> Any:
-    """[T, ...] bool: the steps that the options of `unroll` leave; True where they take none away."""
+    """[T, ...] bool: the steps that `lengths` and `mask`, options of `unroll`, allow; True if neither is given."""
     lengths, mask = options.get("lengths"), options.get("mask")
     valid = True if lengths is None else inside(lengths, time)
     return valid if mask is None else valid & jnp.asarray(mask, bool)
 
 
 def fits(valid: Any, shape: tuple[int, ...]) -> None:
-    """Refuse steps, of lengths or a mask, that are not those of sequences [T, ...] of this shape."""
+    """Raise ValueError if the valid steps, from lengths or a mask, do not fit sequences [T, ...] of this shape."""
     if valid is not True and checks.shape(valid) not in ((), shape):
         raise ValueError(
             f"lengths, mask: expected [...] = {shape[1:]} and [T, ...] = {shape}, the axes of xs, "
