@@ -193,7 +193,9 @@ def weighed(tree: Any) -> Any:
         dtype = a.dtype if a.dtype.itemsize >= 4 else jnp.float32
         return jnp.sum(rng.standard_normal(a.shape).astype(dtype) * a.astype(dtype))
 
-    return sum(map(one, jax.tree.leaves(tree)))
+    sums = list(map(one, jax.tree.leaves(tree)))
+    dtype = max((s.dtype for s in sums), key=lambda d: d.itemsize)
+    return sum(s.astype(dtype) for s in sums)
 
 
 def table(rows: Any, quick: Any, ids: Any = str) -> list[Any]:

@@ -276,9 +276,9 @@ def test_stream_stops_at_the_end(key):
     params = jax.random.normal(k1, (60, 4, V, V), float)
     prime = jax.random.randint(k2, (1, 4), 0, V)
     # The end may not come before the 3rd, 8th, 13th, 18th symbol.
-    late = lambda carry, token, written: (jnp.arange(V) != 3) | (written >= jnp.array([[2], [7], [12], [17]]))  # noqa: E731
+    late = lambda carry, token, written: (jnp.arange(V)[None] != 3) | (written >= jnp.int32([[2], [7], [12], [17]]))  # noqa: E731
     options = dict(choose=decode.greedy(), end=3, pad=9, allowed=late)
-    carry = jnp.zeros(4, int), jnp.int32(0)
+    carry = jnp.zeros(4, "int32"), jnp.int32(0)
     _, whole = decode.generate(rows_step, params, carry, prime, 50, **options)
     pieces = list(decode.stream(rows_step, params, carry, prime, 50, block=2, **options))
     written = np.concatenate(pieces)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
-from jaxrnn._core.numerics import wide
+from jaxrnn._core.numerics import common, wide
 from jaxrnn._core.record import factory
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, watched
@@ -121,7 +121,9 @@ def _norms(gradient, rows):
         jax.tree_util.keystr(path, simple=True, separator="."): _norm(g.reshape(*g.shape[:rows], -1))
         for path, g in jax.tree_util.tree_leaves_with_path(gradient)
     }
-    return {k: v for k, v in fields.items() if k} | {"carry": _norm(jnp.stack(list(fields.values()), -1))}
+    dtype = common(*fields.values())
+    every = jnp.stack([v.astype(dtype) for v in fields.values()], -1)
+    return {k: v for k, v in fields.items() if k} | {"carry": _norm(every)}
 
 
 def _norm(a):

@@ -60,13 +60,19 @@ def labelled(tree: Any, name: str = "") -> dict[str, Any]:
 
 def flat(carry: Carry, batch: tuple[int, ...]) -> tuple[jax.Array, Callable[[jax.Array], Carry]]:
     """The carry as vectors [..., N], field after field, and the function from a vector [N] back to a carry."""
-    _, unflat = ravel_pytree(jax.tree.map(lambda a: a[(0,) * len(batch)], carry))
-    return rows(lambda carry: ravel_pytree(carry)[0], len(batch))(carry), unflat
+    _, unflat = _ravel(jax.tree.map(lambda a: a[(0,) * len(batch)], carry))
+    return rows(lambda carry: _ravel(carry)[0], len(batch))(carry), unflat
 
 
 def flat_step(cell: Cell, params: Params, unflat: Callable) -> Callable[[jax.Array, Inputs], jax.Array]:
     """A step of one row as a function of vectors: v [N], x [D] -> v' [N]."""
-    return lambda v, x: ravel_pytree(cell.step(params, unflat(v), x)[0])[0]
+    return lambda v, x: _ravel(cell.step(params, unflat(v), x)[0])[0]
+
+
+def _ravel(tree):
+    """`ravel_pytree`, of leaves of several types too: in the one in which they meet."""
+    with jax.numpy_dtype_promotion("standard"):
+        return ravel_pytree(tree)
 
 
 def rows(f: Callable, axes: int) -> Callable:
