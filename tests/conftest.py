@@ -10,7 +10,6 @@ its axes (`support.as_row`), where it meets. Not so in tests/full, and where `su
 
 from __future__ import annotations
 
-import contextlib
 import os
 import zlib
 
@@ -24,7 +23,6 @@ os.environ.setdefault("XLA_FLAGS", FAST)
 import jax
 import numpy as np
 import pytest
-from support import lenient
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -38,27 +36,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.full)
 
 
-@pytest.fixture(autouse=True)
-def _lenient_in_full(request):
-    """tests/full runs experiments, notebooks and other libraries as users do, so without strictness.
-
-    Elsewhere what is not ours to make strict stands in `support.lenient()`, call by call.
-    """
-    full = "full" in request.path.relative_to(request.config.rootpath).parts
-    with lenient() if full else contextlib.nullcontext():
-        yield
+def _seed(request):
+    """Of the test's name; it keeps its numbers when it moves from one half to the other."""
+    return zlib.crc32(request.node.nodeid.replace("tests/full/", "tests/").encode())
 
 
 @pytest.fixture
 def key(request):
     """A random key of the test's own: another in every test, the same in every run."""
-    return jax.random.key(zlib.crc32(request.node.nodeid.encode()))
+    return jax.random.key(_seed(request))
 
 
 @pytest.fixture
 def rng(request):
     """A NumPy generator of the test's own, for references that do not know JAX."""
-    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+    return np.random.default_rng(_seed(request))
 
 
 @pytest.fixture

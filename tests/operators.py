@@ -16,13 +16,7 @@ import pytest
 
 import jaxrnn
 
-# Nearly all of a test's time goes into compiling what runs once: leave LLVM's optimisation out.
-unroll = jax.jit(
-    jaxrnn.unroll,
-    static_argnums=0,
-    static_argnames="reverse",
-    compiler_options={"xla_backend_optimization_level": 0},
-)
+unroll = jax.jit(jaxrnn.unroll, static_argnums=0, static_argnames="reverse")
 
 # Those of ONNX's activations that take numbers: (name, alpha) or (name, alpha, beta). The others have jax.nn's names.
 WITH_NUMBERS = {

@@ -52,6 +52,7 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
         if isinstance(merge, str):
             one_array("bidirectional", forward, ys)
             one_array("bidirectional", backward, zs)
+        if hasattr(ys, "astype") and hasattr(zs, "astype"):  # a merge of the user's own may take other things
             dtype = common(ys, zs)
             ys, zs = ys.astype(dtype), zs.astype(dtype)
         if merge in ("sum", "mean") and jnp.shape(ys) != jnp.shape(zs):

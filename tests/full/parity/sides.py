@@ -38,8 +38,7 @@ def with_gradients(run: Callable) -> Callable:
         out, pull = jax.vjp(run, weights, carry, xs)
         return out, pull(cotangents)
 
-    # Nearly all of a test's time goes into compiling what runs once: leave LLVM's optimisation out.
-    return jax.jit(both, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(both)
 
 
 def assert_same(

@@ -3,8 +3,6 @@
 A DeepRNN's state is a tuple with one entry for each of its cores; functions between them have none.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +17,7 @@ MAKERS = {"lstm": hk.LSTM, "gru": hk.GRU, "relu_two_biases": hk.VanillaRNN}
 LAYERS = ("lstm", "gru", "relu_two_biases")
 
 # Compiled for one run: leave LLVM's optimisation out.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = jax.jit
 run = jit(jaxrnn.unroll, static_argnums=0, static_argnames="reverse")
 
 
