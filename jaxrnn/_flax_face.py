@@ -113,5 +113,5 @@ def _in_order_of_computation(ys: Any, lengths: Any) -> Any:
         return jax.tree.map(lambda y: jnp.flip(y, 0), ys)
     time = jax.tree.leaves(ys)[0].shape[0]
     steps = inside(lengths, time).sum(0, dtype=jnp.int32)
-    at = (steps - 1 - jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * steps.ndim)) % time
+    at = (steps[None] - 1 - jnp.arange(time, dtype=jnp.int32).reshape(-1, *[1] * steps.ndim)) % time
     return jax.tree.map(lambda y: jnp.take_along_axis(y, at.reshape(*at.shape, *[1] * (y.ndim - at.ndim)), 0), ys)

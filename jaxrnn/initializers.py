@@ -130,7 +130,7 @@ def gates(initializer: Callable, key: Any, count: int, shape: tuple[int, ...], d
 
 def remember(bias: float | Callable, key: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """The initial bias [H] of a remembering gate: a number, or a draw from an initializer such as chrono."""
-    return bias(key, shape, dtype) if callable(bias) else jnp.full(shape, bias, dtype)
+    return bias(key, shape, dtype).astype(dtype) if callable(bias) else jnp.full(shape, bias, dtype)
 
 
 def torch_defaults(cell: str) -> dict[str, Any]:

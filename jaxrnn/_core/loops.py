@@ -25,6 +25,13 @@ def steps(xs: Any) -> int:
     return jax.tree.leaves(xs)[0].shape[0]
 
 
+def one_step(xs: Any) -> Any:
+    """Shapes, types and shardings of one step of xs [T, ...], T of 0 too."""
+    if steps(xs) == 0:
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
+    return jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], xs), xs)
+
+
 def length(time: int, target: int) -> int:
     """The length of the pieces to cut `time` steps into: a divisor of `time` near `target`, else `target`."""
     target = max(1, min(time, target))

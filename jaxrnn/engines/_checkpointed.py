@@ -10,7 +10,7 @@ import jax
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.loops import in_pieces, length, steps
+from jaxrnn._core.loops import in_pieces, length, one_step, steps
 from jaxrnn.engines._deferred.engine import deferred
 from jaxrnn.engines._deferred.handover import handover
 from jaxrnn.engines._scan import scan
@@ -43,8 +43,7 @@ def checkpointed(
         if value is not None:
             checks.positive(value, argument)
     time = steps(xs)
-    x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
-    if time == 0 or (cell.has_parts and handover(cell, params, carry, x)):
+    if time == 0 or (cell.has_parts and handover(cell, params, carry, one_step(xs))):
         return scan(cell, params, carry, xs)
     if segment is None:
         segment = _segment(cell, params, carry, xs, memory)

@@ -60,7 +60,7 @@ def embedding_dropout(key: Any, embedding: jax.Array, rate: float) -> jax.Array:
     if key is None:
         return embedding
     keep = jax.random.bernoulli(key, 1 - rate, (embedding.shape[0], 1))
-    scaled = embedding.astype(wide(embedding.dtype)) / (1 - rate)  # 1 - rate itself is not rounded to half precision
+    scaled = embedding.astype(wide(embedding.dtype)) / (1 - float(rate))  # 1 - rate is not rounded to half
     return jnp.where(keep, scaled, 0).astype(embedding.dtype)
 
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.jax_internals import MESSAGE, custom_vjp, reverse_only
-from jaxrnn._core.loops import in_pieces, length, loop, steps
+from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
@@ -68,9 +68,9 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
 
 def _deferred(cell, params, carry, xs, chunk):
     """The custom rule around the loop, planned for these shapes, and the outputs after it."""
-    time, x = steps(xs), jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
-    p = planned(cell, params, carry, x)
-    if time == 0 or isinstance(p, str):
+    time, x = steps(xs), one_step(xs)
+    p = planned(cell, params, carry, x) if time else ""
+    if isinstance(p, str):
         return scan(cell, params, carry, xs)
     u = jax.eval_shape(cell.drive, params, x)
     if chunk is None:
