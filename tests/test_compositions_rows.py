@@ -159,7 +159,7 @@ def test_emit_carry(key):
     leaves_close((actual, jnp.concatenate([ys, *carries], -1)), expected, TOL)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", table(ROWS, {"weight_norm", "layer_norm", "bidirectional", "with_mask"}))
 def test_shapes_will_do(name):
     """What a composition reads and gives is told by the shapes of its params alone, as the modules for flax ask it."""
     cell = made(name)

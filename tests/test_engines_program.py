@@ -211,7 +211,7 @@ def test_memory_budget(time, monkeypatch):
     """
     segments = []
     module = sys.modules["jaxrnn.engines._checkpointed"]
-    monkeypatch.setattr(module, "_checkpointed", lambda cell, params, carry, xs, segment: segments.append(segment))
+    monkeypatch.setattr(module, "_compiled", lambda cell, params, carry, xs, segment: segments.append(segment))
     cell = variant("lstm")
     params, carry, xs = problem(cell, jax.random.key(0), time, (2,), D)
     start = sum(a.nbytes for a in jax.tree.leaves(carry))

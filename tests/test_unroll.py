@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import CASES, D, Rows, T, by_reference, normal_like, rows, run, run_and_grads, weighted, weights_for
-from support import assert_close, problem, tolerance, weighed
+from support import assert_close, problem, table, tolerance, weighed
 
 import jaxrnn
 
@@ -213,7 +213,7 @@ def _loss(cell, carry, xs, engine, options):
 
 
 @pytest.mark.parametrize(("time", "batch"), [(0, ()), (0, (2,)), (4, (0,)), (0, (0, 2))], ids=str)
-@pytest.mark.parametrize("name", EMPTY)
+@pytest.mark.parametrize("name", table(EMPTY, {"elman"}))
 def test_no_steps_and_no_rows(name, time, batch, key):
     """No step: the carry as it came, and no ys. No row: arrays of that shape. Gradients of 0, whatever the rows."""
     cell = EMPTY[name]
