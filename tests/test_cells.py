@@ -181,6 +181,7 @@ def test_one_trace(name, key):
 
 
 @all_cells
+@pytest.mark.full
 def test_step_in_a_scan_is_unroll(name, key):
     """`functools.partial(cell.step, params)` is a scan body, and gives what unroll gives."""
     cell = MAKERS[name]()

@@ -91,6 +91,7 @@ def test_logits_are_those_of_loops(kind, key, rng):
 
 
 @pytest.mark.parametrize("kind", pooling.POOLINGS)
+@pytest.mark.full
 def test_gradients_are_pytorchs(kind, key, rng):
     """PyTorch's GRU runs each row alone over its valid steps: what a mask and a length take away is not there."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -240,6 +241,7 @@ BACKWARD = {
 
 @pytest.mark.parametrize("name", [*FORWARD, *BACKWARD])
 @pytest.mark.parametrize("symbols", [False, True])
+@pytest.mark.full
 def test_by_default_what_has_read_all_stands_for_the_sequence(name, symbols, key, rng):
     """The last y, or of what runs backwards both ends, picked here by hand; the loss weighs each logit."""
     cell, options = {**FORWARD, **BACKWARD}[name], {"vocabulary_size": V, "embedding_size": D} if symbols else {}

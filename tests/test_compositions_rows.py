@@ -196,6 +196,7 @@ HALVES += [(name, row.cells[0], "float16") for name, row in ROWS.items()]
 
 
 @pytest.mark.parametrize(("name", "inner", "dtype"), table(HALVES, HALVES[::8], "-".join))
+@pytest.mark.full
 def test_half_types_are_closed(name, inner, dtype, key):
     """With cells that compute in them the carry keeps its types and gradients are as the params; traced, not run."""
     cell = made(name, inner, dtype=dtype)

@@ -184,6 +184,7 @@ def test_equal_calls_compile_once_without_jit(engine, key, caplog):
 
 
 @pytest.mark.parametrize("name", ["elman", "lstm_projection_peepholes", "gru", "recurrent_highway", "indrnn"])
+@pytest.mark.full
 def test_lowers_for_other_devices(name, key):
     """For CUDA and TPU, from any machine: every engine's values and gradients, with masks and resets."""
     cell = variant(name, dtype="bfloat16")

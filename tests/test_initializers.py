@@ -268,6 +268,7 @@ PRESETS = {
 
 
 @pytest.mark.parametrize(("peer", "name"), [(peer, name) for peer, row in PRESETS.items() for name in row[2]])
+@pytest.mark.full
 def test_preset(peer, name, key):
     """Params start as the library's own: the same distribution in each gate, the same orthogonality."""
     defaults, draws, _ = PRESETS[peer]

@@ -38,6 +38,7 @@ def turns(jaxpr):
 @pytest.mark.usefixtures("faulty")
 @pytest.mark.parametrize("reverse", table([False, True], {False}))
 @pytest.mark.parametrize("engine", table(["scan", "deferred", "checkpointed"], {"deferred"}))
+@pytest.mark.full
 def test_no_loop_is_long(engine, reverse, key):
     """Values and gradients are those of `lax.scan` of the step, and no loop of the program makes more turns."""
     cell = jaxrnn.lstm(3)

@@ -79,6 +79,7 @@ def alone(case, params, xs):
         ("plain", "rows", None),
     ],
 )
+@pytest.mark.full
 def test_packed_is_padded_is_alone(name, layout, engine, key, rng):
     """Values of all steps and of the last ones, and gradients for params and for each sequence."""
     case, engine = CASES[name], None if engine is None else getattr(engines, engine)

@@ -81,6 +81,7 @@ def norms(cell, params, carry, xs, **rows):
 
 
 @pytest.mark.parametrize("look", [traced, norms])
+@pytest.mark.full
 def test_what_looks_on_hands_every_option_on(look, key, rng):
     """Each against the call that needs none: sequences turned by hand, cut where they restart, and cut short."""
     cell, TOL = jaxrnn.stack(jaxrnn.gru(H), jaxrnn.elman(H), dropout=0.5), tolerance("float64", 2 * T)
@@ -132,6 +133,7 @@ def test_every_model_with_a_carry_is_here():
 
 
 @pytest.mark.parametrize("name", CARRYING)
+@pytest.mark.full
 def test_a_model_with_a_carry_is_asked_as_a_cell_is(name):
     """(params, carry, x or xs, ...) -> (carry, out), and (loss, carry); a carry of None is the initial one."""
     model, sizes, (xs, *targets) = CARRYING[name]

@@ -50,6 +50,8 @@ def test_strictness_is_on():
 
 
 QUICK = {"layer_norm", "zoneout", "bidirectional", "stack, skip"}
+# A function of the user's casts params to x; dropout scales x before the cell casts it.
+IN_THE_TYPE_OF_X = {"time_distributed", "dropout", "variational_dropout", "learned_carry of a stack"}
 
 
 @pytest.mark.parametrize("name", table(ROWS, QUICK))
@@ -82,6 +84,7 @@ def test_compositions(name, key):
 
 
 @pytest.mark.parametrize("name", table(VARIANTS, {"lstm_projection_peepholes"}))
+@pytest.mark.full
 def test_cells(name, key):
     """A step, and many by every engine, of inputs and params of two types, and of half types; traced, not run."""
     for options, stored, given in (
@@ -229,6 +232,7 @@ MODELS = {
 
 @types
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.full
 def test_losses_of_models(name, stored, given, key, rng):
     """Loss and gradient, of features, series and weights of another type than the params."""
     model, sizes, loss, draws = MODELS[name]

@@ -277,6 +277,7 @@ def test_chunks(name, reverse, key, rng):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", [*jaxrnn.CELLS, "stack", "learned_carry", "plain"])
+@pytest.mark.full
 def test_narrow_types(name, dtype, key, rng):
     """The types of carry and ys stay, and the numbers are the reference's on the same rounded inputs."""
     case = CASES[name]
