@@ -18,40 +18,131 @@ from typing import Any
 import jax
 import jax.core
 import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Literal as Literal
 from jax.extend.core import Primitive
 from jax.extend.core import Var as Var
 from jax.extend.core import primitives as primitives
 from jax.interpreters import ad, batching, mlir
 
-MESSAGE = (
-    "engines.deferred: it has a rule for reverse mode only, got jax.jvp, jacfwd or linearize; "
-    "use unroll(..., engine=jaxrnn.engines.scan)"
-)
-
-
 def is_traced(value: Any) -> bool:
     """Whether a value is not concrete: a tracer, or only a shape."""
     return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
 
 
-def custom_vjp(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:
-    """`jax.custom_vjp` of f(*args), with `forward(*args) -> (out, kept)` and `backward(kept, ct) -> cts`.
+def own_reverse(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:
+    """f(*args) with a reverse of its own, and the usual forward mode.
 
+    forward(*args) -> (out, saved): the same outputs, and what `backward` needs beside the arguments.
+    backward(args, saved, ct) -> cts, the cotangents of the arguments.
     axes: a pytree prefix of the result, with the place of `vmap`'s axis in each leaf.
+
+    Unlike `jax.custom_vjp`, which forward mode cannot go through: the tangents of the result are one call, linear in
+    the tangents of the arguments, that is evaluated by JAX's derivative of f, and transposed by `backward`.
     """
 
     def placed(out, args):
         beside = jax.tree.leaves(args)
         return jax.tree.map(lambda axis, some: jax.tree.map(lambda a: _place(a, beside, axis), some), axes, out)
 
-    def with_kept(*args):
-        out, kept = forward(*args)
-        return placed(out, args), kept
+    g = jax.custom_jvp(lambda *args: placed(f(*args), args))
 
-    g = jax.custom_vjp(lambda *args: placed(f(*args), args))
-    g.defvjp(with_kept, backward)
+    def rule(args, tangents):
+        out, saved = forward(*args)
+        out = placed(out, args)
+        outs, kinds = jax.tree.flatten(out)
+        types = [jax.typeof(a).to_tangent_aval() for a in outs]  # float0 for an output that has no tangent
+        real = [t.dtype != jax.dtypes.float0 for t in types]
+        tangents = jax.tree.leaves(tangents)
+        moving = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
+        kept, kind = jax.tree.flatten((args, saved))
+
+        def with_float0(some):
+            some = iter(some)
+            each = (next(some) if r else np.zeros(t.shape, t.dtype) for t, r in zip(types, real, strict=True))
+            return jax.tree.unflatten(kinds, each)
+
+        def tangent(*operands):
+            args, structure = jax.tree.flatten(jax.tree.unflatten(kind, operands[: len(kept)])[0])
+
+            def at(*some):
+                there = dict(zip(moving, some, strict=True))
+                given = [there.get(i, a) for i, a in enumerate(args)]
+                outs = jax.tree.leaves(placed(f(*jax.tree.unflatten(structure, given)), given))
+                return [a for a, r in zip(outs, real, strict=True) if r]
+
+            return jax.jvp(at, [args[i] for i in moving], list(operands[len(kept) :]))[1]
+
+        def transpose(*operands):
+            args, saved = jax.tree.unflatten(kind, operands[: len(kept)])
+            cts = jax.tree.leaves(backward(args, saved, with_float0(operands[len(kept) :])))
+            return [cts[i] for i in moving]
+
+        moved = _linear.bind(
+            *kept,
+            *(tangents[i] for i in moving),
+            n=len(kept),
+            f=tangent,
+            transpose=transpose,
+            types=tuple(t for t, r in zip(types, real, strict=True) if r),
+        )
+        return out, with_float0(moved)
+
+    g.defjvp(rule, symbolic_zeros=True)
     return g
+
+
+# out = f(*kept, *moving), linear in `moving`: n of the operands are kept. `transpose(*kept, *cts)` are their cotangents,
+# `types` those of the outputs.
+_linear = Primitive("own_reverse")
+_linear.multiple_results = True
+_linear.def_impl(lambda *operands, n, f, transpose, types: f(*operands))
+_linear.def_abstract_eval(lambda *_, n, f, transpose, types: list(types))
+mlir.register_lowering(
+    _linear, mlir.lower_fun(lambda *operands, n, f, transpose, types: f(*operands), multiple_results=True)
+)
+
+
+def _transposed(cts, *operands, n, f, transpose, types):
+    cts = [jnp.zeros(t.shape, t.dtype) if isinstance(ct, ad.Zero) else ct for ct, t in zip(cts, types, strict=True)]
+    return [None] * n + transpose(*operands[:n], *cts)
+
+
+def _jvp(operands, tangents, *, n, f, **rest):
+    out = _linear.bind(*operands, n=n, f=f, **rest)
+    still, moved = (any(not isinstance(t, ad.Zero) for t in some) for some in (tangents[:n], tangents[n:]))
+    sums = []
+    if moved:
+        there = [ad.instantiate_zeros(t) for t in tangents[n:]]
+        sums.append(_linear.bind(*operands[:n], *there, n=n, f=f, **rest))
+    if still:
+        at = [i for i in range(n) if not isinstance(tangents[i], ad.Zero)]
+
+        def of_kept(*some):
+            given = dict(zip(at, some, strict=True))
+            return f(*(given.get(i, a) for i, a in enumerate(operands)))
+
+        sums.append(jax.jvp(of_kept, [operands[i] for i in at], [tangents[i] for i in at])[1])
+    return out, [functools.reduce(jnp.add, some) for some in zip(*sums, strict=True)]
+
+
+def _vmapped(operands, at, *, n, f, transpose, types):
+    size = next(a.shape[i] for a, i in zip(operands, at, strict=True) if i is not None)
+
+    def summed(*operands_and_cts):
+        """The cotangent of what is not batched is the sum over the batch."""
+        cts = jax.vmap(transpose, (*at[:n], *[0] * len(types)), axis_size=size)(*operands_and_cts)
+        return [ct.sum(0) if i is None else jnp.moveaxis(ct, 0, i) for ct, i in zip(cts, at[n:], strict=True)]
+
+    batched = jax.vmap(f, tuple(at), axis_size=size)
+    types = tuple(jax.make_jaxpr(batched)(*operands).out_avals)
+    return _linear.bind(*operands, n=n, f=batched, transpose=summed, types=types), [0] * len(types)
+
+
+ad.primitive_transposes[_linear] = _transposed
+ad.primitive_jvps[_linear] = _jvp
+batching.primitive_batchers[_linear] = _vmapped
 
 
 # Returns its first operand. Under vmap the result is batched if any operand is, at the axis given: so two functions
@@ -87,32 +178,3 @@ def clip_cotangent(bound: float, a: jax.Array) -> jax.Array:
 
 
 clip_cotangent.defvjp(lambda bound, a: (a, None), lambda bound, _, ct: (jnp.clip(ct, -bound, bound),))
-
-
-def _refuse(*_, **__):
-    raise TypeError(MESSAGE)
-
-
-# The tangent of the identity. Reverse mode only transposes it; only forward mode evaluates or compiles it.
-_tangent = Primitive("tangent_in_reverse_only")
-_tangent.def_abstract_eval(lambda a: a)
-_tangent.def_impl(_refuse)
-mlir.register_lowering(_tangent, _refuse)
-ad.deflinear2(_tangent, lambda ct, _: [ct])
-batching.primitive_batchers[_tangent] = lambda args, at: (_tangent.bind(*args), at[0])
-
-
-@jax.custom_jvp
-def _same(a):
-    return a
-
-
-_same.defjvp(lambda primals, tangents: (primals[0], _tangent.bind(tangents[0])))
-
-
-def reverse_only(tree: Any) -> Any:
-    """The same pytree; forward mode through it raises a TypeError that names engines.scan.
-
-    A custom VJP raises by itself, but only with JAX's own message, and under `jit` where no `try` can catch it.
-    """
-    return jax.tree.map(lambda a: _same(a) if jnp.issubdtype(a.dtype, jnp.inexact) else a, tree)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.jax_internals import MESSAGE, custom_vjp, reverse_only
+from jaxrnn._core.jax_internals import own_reverse
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn.engines._deferred.handover import planned
@@ -58,12 +58,7 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
         checks.positive(chunk, "chunk")
     # A program with taps in it is nobody else's: it is not kept.
     run = _deferred if taps.active() else _compiled
-    try:
-        return run(cell, params, carry, xs, chunk)
-    except TypeError as error:  # jacfwd fails at the custom VJP, before `reverse_only` raises
-        if "forward-mode" in str(error):
-            raise TypeError(MESSAGE) from None
-        raise
+    return run(cell, params, carry, xs, chunk)
 
 
 def _deferred(cell, params, carry, xs, chunk):
@@ -77,13 +72,13 @@ def _deferred(cell, params, carry, xs, chunk):
         rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(time, max(ROWS // rows, BYTES // size))
-    over_time = custom_vjp(
+    over_time = own_reverse(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
         axes=(0, 1),  # first in the carry, after time in what is stacked
     )
-    end, stacked = over_time(*reverse_only((params, carry, xs)))
+    end, stacked = over_time(params, carry, xs)
     # The carries of all steps, for `output`. Leaves that it does not read were not stacked, and are zeros.
     stacked, leaves = iter(stacked), []
     for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
@@ -120,17 +115,17 @@ def _primal_only(cell, p: Plan, params, carry, xs):
 
 
 def _forward_saving(cell, p: Plan, chunk, params, carry, xs):
-    """The same, and the residuals for `_backward`: the arguments, and for each step the variables of the cut."""
+    """The same, and for `_backward` the variables of the cut for each step."""
     end, (stacked, saved) = _loop(cell, p, p.forward, p.saved, chunk, 1, params, carry, xs)
-    return (end, stacked), (params, carry, xs, saved)
+    return (end, stacked), saved
 
 
-def _backward(cell, p: Plan, chunk, kept, cotangents):
+def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     """The cotangents of params, carry and xs, chunk by chunk from the last.
 
     Variables of the plan stand for arrays of one step inside `step`, and of all steps of a chunk in `piece`.
     """
-    params, carry, xs, saved = kept
+    params, carry, xs = args
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
