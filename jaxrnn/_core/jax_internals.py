@@ -19,6 +19,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Literal as Literal
 from jax.extend.core import Primitive
@@ -29,6 +30,27 @@ from jax.interpreters import ad, batching, mlir
 def is_traced(value: Any) -> bool:
     """Whether a value is not concrete: a tracer, or only a shape."""
     return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+
+
+def varying_alike(tree: Any) -> Any:
+    """Within `jax.shard_map`: every leaf varies over each mesh axis that one of them varies over. Else the same tree.
+
+    A loop refuses a carry that is the same on all devices at its start and not at its end. The transpose of the cast is
+    the one sum over devices of a gradient, so it belongs before the loop.
+    """
+    axes = frozenset().union(*(_varying(a) for a in jax.tree.leaves(tree)))
+    if not axes:
+        return tree
+
+    def cast(a):
+        missing = axes - _varying(a)
+        return lax.pcast(a, tuple(sorted(missing)), to="varying") if missing else a
+
+    return jax.tree.map(cast, tree)
+
+
+def _varying(a):
+    return jax.typeof(a).mat.varying
 
 
 def own_reverse(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:
@@ -105,7 +127,7 @@ mlir.register_lowering(
 
 
 def _transposed(cts, *operands, n, f, transpose, types):
-    cts = [jnp.zeros(t.shape, t.dtype) if isinstance(ct, ad.Zero) else ct for ct, t in zip(cts, types, strict=True)]
+    cts = [ad.instantiate_zeros(ct) for ct in cts]
     return [None] * n + transpose(*operands[:n], *cts)
 
 

@@ -42,8 +42,7 @@ def length(time: int, target: int) -> int:
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
     """`lax.scan`, with workarounds for XLA versions in which its time is quadratic in its length."""
     if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
-        x = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)  # not a[0]: T may be 0
-        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, x)[1])
+        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, one_step(xs))[1])
         if jnp.bfloat16 in jax.tree.leaves(types):
             carry, ys = _loop(_wide_outputs(step), carry, xs, reverse, unroll)
             return carry, jax.tree.map(lambda a, dtype: a.astype(dtype), ys, types)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.jax_internals import varying_alike
 from jaxrnn._core.loops import loop
 
 
@@ -19,4 +20,5 @@ def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 
     Every transformation of JAX works through it, forward mode included. `unroll`: steps per iteration of the loop.
     Memory for a gradient is O(T).
     """
+    params, carry, xs = varying_alike((params, carry, xs))
     return loop(functools.partial(cell.step, params), carry, xs, unroll=unroll)

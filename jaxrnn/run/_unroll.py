@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
+from jaxrnn._core.jax_internals import varying_alike
 from jaxrnn._core.rows import inside, select, told
 from jaxrnn.run._choice import choice
 from jaxrnn.wrappers import with_mask, with_reset
@@ -48,6 +49,7 @@ def unroll(
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
+    params, xs, lengths, mask, reset = varying_alike((params, xs, lengths, mask, reset))
     if carry is None:
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
 

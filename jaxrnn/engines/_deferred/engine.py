@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.jax_internals import own_reverse
+from jaxrnn._core.jax_internals import own_reverse, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn.engines._deferred.handover import planned
@@ -57,6 +57,7 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
     if chunk is not None:
         checks.positive(chunk, "chunk")
     # A program with taps in it is nobody else's: it is not kept.
+    params, carry, xs = varying_alike((params, carry, xs))
     run = _deferred if taps.active() else _compiled
     return run(cell, params, carry, xs, chunk)
 
@@ -168,6 +169,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         return (ct, d_params, total), d_xs
 
     total = [jnp.zeros(a.shape, wide(a.dtype)) for a in real(params)]
+    total = varying_alike((total, real(params)))[0]
     start = (real(d_end), [total[i] for i in p.params_read_by_update], total)
     (ct, d_params, total), d_xs = in_pieces(piece, chunk, start, (xs, saved, d_stacked), reverse=True)
     for i, d in zip(p.params_read_by_update, d_params, strict=True):
