@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core.jax_internals import is_traced
+from jaxrnn._core.jax_internals import is_symbolic_dim, is_traced
 
 
 def shape(array: Any) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def batch_shape(value: Any) -> tuple[int, ...]:
         raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; write ({value},)")
     if not hasattr(value, "__iter__"):
         raise TypeError(f"batch_shape: expected a tuple of sizes, got {value!r}; one row without a batch axis is ()")
-    if any(not isinstance(n, int | np.integer) or n < 0 for n in value):
+    if any(not (is_symbolic_dim(n) or (isinstance(n, int | np.integer) and n >= 0)) for n in value):
         raise ValueError(f"batch_shape: expected a tuple of sizes, got {tuple(value)!r}")
     return tuple(value)
 

@@ -21,15 +21,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
+from jax.export import is_symbolic_dim as is_symbolic_dim
 from jax.extend.core import Literal as Literal
 from jax.extend.core import Primitive
 from jax.extend.core import Var as Var
 from jax.extend.core import primitives as primitives
 from jax.interpreters import ad, batching, mlir
 
+
 def is_traced(value: Any) -> bool:
     """Whether a value is not concrete: a tracer, or only a shape."""
     return isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+
+
+def is_symbolic(tree: Any) -> bool:
+    """Whether a size of an array in the tree is not a number but a name, as in `jax.export` for any batch or time."""
+    return any(is_symbolic_dim(n) for leaf in jax.tree.leaves(tree) for n in jnp.shape(leaf))
 
 
 def varying_alike(tree: Any) -> Any:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import jaxlib
 from jax import lax
 
+from jaxrnn._core.jax_internals import is_symbolic
+
 # jaxlib 0.11.1 on a CPU, and no other: a loop that writes fewer than 256 bytes of an array per iteration (on some
 # machines 480) rewrites the whole array, so that its time is quadratic in its length (jax issue 40101).
 QUADRATIC = "0.11.1"
@@ -54,7 +56,7 @@ def _loop(step, carry, xs, reverse, unroll):
     piece = functools.partial(lax.scan, step, reverse=reverse, unroll=unroll)
     longest = TURNS * unroll
     version = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
-    if version != QUADRATIC or jax.default_backend() != "cpu" or steps(xs) <= longest:
+    if version != QUADRATIC or jax.default_backend() != "cpu" or is_symbolic(xs) or steps(xs) <= longest:
         return piece(carry, xs)
     return in_pieces(piece, length(steps(xs), longest), carry, xs, reverse)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxrnn._core.jax_internals import is_symbolic_dim
 from jaxrnn._core.taps import tap
 
 
@@ -62,7 +63,8 @@ def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
     the same products (those of two half-precision numbers are exact there) and is up to 50 times as fast.
     """
     a, kernel = tap("operand", a).astype(dtype), kernel.astype(dtype)
-    if math.prod(a.shape[:-1]) < FEW_ROWS and jax.default_backend() == "cpu":
+    rows = math.prod(a.shape[:-1])
+    if not is_symbolic_dim(rows) and rows < FEW_ROWS and jax.default_backend() == "cpu":
         a, kernel = a.astype(wide(dtype)), kernel.astype(wide(dtype))
     axes = (((a.ndim - 1,), (0,)), ((), ()))
     return tap("product", lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype)))

@@ -10,7 +10,7 @@ import jax
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.jax_internals import varying_alike
+from jaxrnn._core.jax_internals import is_symbolic, varying_alike
 from jaxrnn._core.loops import in_pieces, length, one_step, steps
 from jaxrnn.engines._deferred.engine import deferred
 from jaxrnn.engines._deferred.handover import handover
@@ -45,7 +45,7 @@ def checkpointed(
             checks.positive(value, argument)
     params, carry, xs = varying_alike((params, carry, xs))
     time = steps(xs)
-    if time == 0 or (cell.has_parts and handover(cell, params, carry, one_step(xs))):
+    if is_symbolic(xs) or time == 0 or (cell.has_parts and handover(cell, params, carry, one_step(xs))):
         return scan(cell, params, carry, xs)
     if segment is None:
         segment = _segment(cell, params, carry, xs, memory)

@@ -23,12 +23,13 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.jax_internals import own_reverse, varying_alike
+from jaxrnn._core.jax_internals import is_symbolic, own_reverse, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
+from jaxrnn.engines._groups import groups, in_groups
 from jaxrnn.engines._scan import scan
 
 # The least length of a chunk: its products then run at peak speed and cost more than adding up their results, and its
@@ -64,27 +65,36 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
 
 def _deferred(cell, params, carry, xs, chunk):
     """The custom rule around the loop, planned for these shapes, and the outputs after it."""
-    time, x = steps(xs), one_step(xs)
-    p = planned(cell, params, carry, x) if time else ""
+    p = "" if is_symbolic(xs) or not steps(xs) else planned(cell, params, carry, one_step(xs))
     if isinstance(p, str):
         return scan(cell, params, carry, xs)
-    u = jax.eval_shape(cell.drive, params, x)
+    n = groups(carry)
+    if n == 1:
+        end, stacked = _over_time(cell, p, chunk, params, carry, xs)
+    else:
+        end, stacked = in_groups(n, functools.partial(_over_time, cell, None, chunk), params, carry, xs)
+    # The carries of all steps, for `output`. Leaves that it does not read were not stacked, and are zeros.
+    stacked, leaves = iter(stacked), []
+    for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
+        leaves.append(next(stacked) if asked else jnp.zeros((steps(xs), *leaf.shape), leaf.dtype))
+    return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
+
+
+def _over_time(cell, p: Plan | None, chunk, params, carry, xs):
+    """The last carry, and the stacked carry leaves that `output` reads, with the reverse of this engine."""
+    p = p or planned(cell, params, carry, one_step(xs))
     if chunk is None:
+        u = jax.eval_shape(cell.drive, params, one_step(xs))
         rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
-        chunk = length(time, max(ROWS // rows, BYTES // size))
-    over_time = own_reverse(
+        chunk = length(steps(xs), max(ROWS // rows, BYTES // size))
+    rule = own_reverse(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
         axes=(0, 1),  # first in the carry, after time in what is stacked
     )
-    end, stacked = over_time(params, carry, xs)
-    # The carries of all steps, for `output`. Leaves that it does not read were not stacked, and are zeros.
-    stacked, leaves = iter(stacked), []
-    for leaf, asked in zip(jax.tree.leaves(end), p.output_reads, strict=True):
-        leaves.append(next(stacked) if asked else jnp.zeros((time, *leaf.shape), leaf.dtype))
-    return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
+    return rule(params, carry, xs)
 
 
 _compiled = jax.jit(_deferred, static_argnums=(0, 4))

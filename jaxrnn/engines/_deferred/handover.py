@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.jax_internals import is_traced
+from jaxrnn._core.jax_internals import is_symbolic, is_traced
 from jaxrnn.engines._deferred.plan import Plan, plan
 
 
@@ -24,9 +24,11 @@ def planned(cell: Cell, params: Params, carry: Carry, x: Inputs) -> Plan | str:
     The engine reorders, repeats and drops equations of the cell: side effects of a step (prints, callbacks,
     collectives) would happen at other times or never. A traced array that a part of the cell closes over is not an
     argument of the custom rule, so it would have no gradient. And the reverse of a step may not be traceable at all,
-    which rules out a gradient but not a forward pass.
+    which rules out a gradient but not a forward pass. Without numbers for sizes there is no choosing of chunks.
     """
     assert cell.drive is not None
+    if is_symbolic((carry, x)):
+        return "its sizes are symbolic (jax.export)"
     try:
         closed = jax.make_jaxpr(cell.step)(params, carry, x)
     except Exception:  # the scan then raises the error of the user's own program
