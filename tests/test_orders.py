@@ -304,8 +304,11 @@ def test_flax(face, rng, key):
     agree(by_vjp(over, *given), row_after_row(of_a_row(cell, engines.scan), *given), PIECES)
 
 
-def test_custom_vjp_places_the_axes():
-    """A rule that lays its outcome otherwise than its function, an outcome that no argument of the function reaches."""
+def test_own_reverse_places_the_axes():
+    """A rule that lays its outcome otherwise than its function, an outcome that no argument of the function reaches.
+
+    And the derivative in forward mode, which does not know of the reverse.
+    """
 
     def f(x, n):
         return jnp.sin(x) * 1.0, 2.0 * n
@@ -313,11 +316,11 @@ def test_custom_vjp_places_the_axes():
     def forward(x, n):
         return (jax.lax.scan(lambda c, x: (c, jnp.sin(x)), 0.0, x)[1], 2.0 * n + 0 * x[0]), x
 
-    def backward(x, ct):
+    def backward(args, x, ct):
         return jnp.cos(x) * ct[0], 2.0 * ct[1]
 
     rows = jnp.arange(15.0).reshape(3, 5) / 7
-    g = rules.custom_vjp(f, forward, backward, axes=(0, 0))
+    g = rules.own_reverse(f, forward, backward, axes=(0, 0))
     (ys, doubled), back = jax.vjp(jax.vmap(jax.jit(g), (0, None)), rows, 2.0)
     np.testing.assert_allclose(ys, np.sin(rows), atol=1e-12)
     np.testing.assert_allclose(doubled, [4.0] * 3, atol=1e-12)
@@ -325,3 +328,6 @@ def test_custom_vjp_places_the_axes():
     d_rows, d_n = back((weights, jnp.ones(3)))
     np.testing.assert_allclose(d_rows, weights * np.cos(rows), atol=1e-12)
     np.testing.assert_allclose(d_n, 6.0, atol=1e-12)
+    tangents = jax.jvp(jax.vmap(jax.jit(g), (0, None)), (rows, 2.0), (weights, 3.0))[1]
+    np.testing.assert_allclose(tangents[0], weights * np.cos(rows), atol=1e-12)
+    np.testing.assert_allclose(tangents[1], [6.0] * 3, atol=1e-12)

@@ -73,13 +73,15 @@ def test_vmap(case, key, rng):
         same(jax.tree.map(lambda a: a[i], outcome), by_reference(case, params, carry, xs, how[0], False))  # noqa: B023
 
 
+@pytest.mark.parametrize("engine", [engines.deferred, engines.checkpointed, engines.scan])
 @cases
-def test_forward_mode_is_reverse_mode(case, given, rng):
-    """The derivative along a direction, by jvp, is the gradient's inner product with it."""
+def test_forward_mode_is_reverse_mode(case, engine, given, rng):
+    """The derivative along a direction, by jvp, is the gradient's inner product with it; the value is what it was."""
     arguments, loss = given
-    loss = functools.partial(loss, engine=engines.scan)
+    loss = functools.partial(loss, engine=engine)
     direction = normal_like(rng, arguments)
-    _, slope = jax.jit(functools.partial(jax.jvp, loss))(arguments, direction)
+    value, slope = jax.jit(functools.partial(jax.jvp, loss))(arguments, direction)
+    assert_close(value, jax.jit(given[1])(*arguments), TOL)
     grads = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*arguments)
     assert abs(slope - inner(grads, direction)) <= TOL * inner(*(jax.tree.map(jnp.abs, t) for t in (grads, direction)))
 
@@ -90,18 +92,28 @@ FORWARD = {
     "jvp of vmap": lambda f, a: jax.jvp(jax.vmap(f), (a[None],), (a[None],)),
     "jvp of jit": lambda f, a: jax.jvp(jax.jit(f), (a,), (a,)),
     "jit of jvp": lambda f, a: jax.jit(lambda a: jax.jvp(f, (a,), (a,)))(a),
+    "vmap of jvp": lambda f, a: jax.vmap(lambda t: jax.jvp(f, (a,), (t,)))(jnp.stack([a, -a])),
     "linearize": lambda f, a: jax.linearize(f, a)[1](a),
+    "linearize of vmap": lambda f, a: jax.linearize(jax.vmap(f), a[None])[1](-a[None]),
+    "hessian": lambda f, a: jax.hessian(f)(a),
+    "jacfwd of jacfwd": lambda f, a: jax.jacfwd(jax.jacfwd(f))(a),
+    "jacrev of jacfwd": lambda f, a: jax.jacrev(jax.jacfwd(f))(a),
+    "grad of jvp": lambda f, a: jax.grad(lambda a: jax.jvp(f, (a,), (-a,))[1])(a),
+    "jvp of checkpoint": lambda f, a: jax.jvp(jax.checkpoint(f), (a,), (a,)),
 }
 
 
 @pytest.mark.parametrize("transform", FORWARD.values(), ids=FORWARD)
-@pytest.mark.parametrize("name", ["gru", "stack"])
-def test_the_default_refuses_forward_mode(name, transform, key):
-    """And says which engine has it, which then does."""
-    params, carry, xs = problem(CASES[name].cell, key, T, BATCH, D, dtype="float64")
-    with pytest.raises(TypeError, match=r"reverse mode only.*engines\.scan"):
-        transform(lambda xs: weighed(jaxrnn.unroll(CASES[name].cell, params, carry, xs)[1]), xs)
-    transform(lambda xs: weighed(jaxrnn.unroll(CASES[name].cell, params, carry, xs, engine=engines.scan)[1]), xs)
+def test_the_default_in_forward_mode(transform, key):
+    """Alone, under vmap and jit, twice, and with reverse mode on either side: as plain JAX through the scan."""
+    params, carry, xs = problem(CASES["gru"].cell, key, 5, (2,), D, dtype="float64")
+    reset = np.arange(5)[:, None] % 3 == np.arange(2)
+
+    def of(engine):
+        how = {"reset": reset, "engine": engine}
+        return transform(lambda xs: weighed(jaxrnn.unroll(CASES["gru"].cell, params, carry, xs, **how)[1]), xs)
+
+    same(of(None), of(engines.scan), tolerance("float64", 4 * T))
 
 
 @cases

@@ -4,9 +4,9 @@ Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here
 
 All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
 function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
-silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `custom_vjp`, which
-puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`, `_same`);
-and each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
+silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `own_reverse`, which
+puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`); and each
+batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def own_reverse(f: Callable, forward: Callable, backward: Callable, axes: Any) -
     return g
 
 
-# out = f(*kept, *moving), linear in `moving`: n of the operands are kept. `transpose(*kept, *cts)` are their cotangents,
-# `types` those of the outputs.
+# out = f(*kept, *moving), linear in `moving`; n of the operands are kept. transpose(*kept, *cts) gives the cotangents
+# of `moving`. types: of the outputs.
 _linear = Primitive("own_reverse")
 _linear.multiple_results = True
 _linear.def_impl(lambda *operands, n, f, transpose, types: f(*operands))

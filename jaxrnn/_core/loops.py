@@ -29,9 +29,12 @@ def steps(xs: Any) -> int:
 
 def one_step(xs: Any) -> Any:
     """Shapes, types and shardings of one step of xs [T, ...], T of 0 too."""
-    if steps(xs) == 0:
-        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), xs)
-    return jax.eval_shape(lambda xs: jax.tree.map(lambda a: a[0], xs), xs)
+    return jax.eval_shape(_first, xs)
+
+
+def _first(xs):
+    """One step, to look at its shape."""
+    return jax.tree.map(lambda a: a[0] if a.shape[0] != 0 else jnp.zeros(a.shape[1:], a.dtype), xs)
 
 
 def length(time: int, target: int) -> int:
@@ -44,7 +47,7 @@ def length(time: int, target: int) -> int:
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
     """`lax.scan`, with workarounds for XLA versions in which its time is quadratic in its length."""
     if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
-        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(step, carry, one_step(xs))[1])
+        types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(lambda c, xs: step(c, _first(xs))[1], carry, xs))
         if jnp.bfloat16 in jax.tree.leaves(types):
             carry, ys = _loop(_wide_outputs(step), carry, xs, reverse, unroll)
             return carry, jax.tree.map(lambda a, dtype: a.astype(dtype), ys, types)

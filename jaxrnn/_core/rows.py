@@ -58,7 +58,7 @@ def last_step(tree: Any, lengths: Any) -> Any:
         return jax.tree.map(lambda a: a[-1], tree)
 
     def last(a):
-        at = clipped(lengths, 1, len(a)) - 1
+        at = clipped(lengths, 1, a.shape[0]) - 1
         return jnp.take_along_axis(a, at.reshape(1, *at.shape, *[1] * (a.ndim - 1 - at.ndim)), 0)[0]
 
     return jax.tree.map(last, tree)

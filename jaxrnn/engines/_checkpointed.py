@@ -35,8 +35,7 @@ def checkpointed(
 
     segment: steps in a segment; None: the length that needs least memory, which is O(sqrt T).
     memory: instead of segment, a limit in bytes: the longest segments whose carries and residuals fit.
-    Raises ValueError for both at once, a segment below 1, or a memory too small for any segment, TypeError in
-    forward mode.
+    Raises ValueError for both at once, a segment below 1, or a memory too small for any segment.
     """
     if segment is not None and memory is not None:
         raise ValueError("engines.checkpointed: expected segment or memory, got both; leave one out")

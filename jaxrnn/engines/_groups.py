@@ -12,9 +12,9 @@ from jaxrnn._core.cell import Carry
 
 
 def groups(carry: Carry) -> int:
-    """Into how many groups the first batch axis of a carry is to be cut: 1 where one device, or none, may hold a part.
+    """Into how many groups the first batch axis of a carry is to be cut: 1 where one device holds all rows.
 
-    Where rows are sharded is not known when a program is traced, only how many devices there are. Inside `jax.shard_map`
+    How rows are sharded is not known when a program is traced, only how many devices there are. Inside `jax.shard_map`
     each device has its own rows already.
     """
     leaf = jax.tree.leaves(carry)[0]

@@ -17,7 +17,7 @@ from jaxrnn._core.loops import loop
 def scan(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, unroll: int = 1) -> tuple[Carry, Any]:
     """`lax.scan` of `cell.step`: xs [T, ..., D] -> (carry, ys [T, ..., H]).
 
-    Every transformation of JAX works through it, forward mode included. `unroll`: steps per iteration of the loop.
+    Every transformation of JAX works through it. `unroll`: steps per iteration of the loop.
     Memory for a gradient is O(T).
     """
     params, carry, xs = varying_alike((params, carry, xs))

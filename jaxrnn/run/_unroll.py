@@ -87,7 +87,7 @@ def _seen_from_behind(reset, reverse, lengths):
     first = jnp.zeros_like(reset[:1])
     moved = jnp.concatenate([first, reset[:-1]] if reverse else [reset[1:], first])
     # A reset that moved past the end of its row is dropped.
-    return moved if lengths is None else moved & inside(lengths, len(moved))
+    return moved if lengths is None else moved & inside(lengths, moved.shape[0])
 
 
 def _placed(carry: Carry, xs: Inputs, axes: int) -> Carry:

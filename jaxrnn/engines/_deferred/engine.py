@@ -6,8 +6,9 @@ fewest bytes from which a step can be reversed, and the forward loop saves those
 chunks: forward, the drive of a chunk is one product, and the loop over its steps is left with what depends on the
 carry. Backward, the loop over a chunk carries only the carry's cotangent and writes the cotangents of each step's drive
 and recurrent product, from which the gradients of kernels and inputs are computed after that loop, one product each.
-The whole is one custom VJP, hence reverse mode only; the cell's `output` stays outside it and runs over all steps at
-once.
+The whole is one function with a reverse of its own (`own_reverse`); the cell's `output` stays outside it and runs over
+all steps at once. Forward mode differentiates the forward loop. Where there are several devices the rows run in groups,
+one for each (`engines/_groups.py`).
 
 docs/deferred.md follows one GRU through all of this, with its numbers, and says what the engine does not keep.
 """
@@ -49,9 +50,9 @@ def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int
 
     A cell with effects (prints, callbacks, collectives), or whose step cannot be reversed, is run by engines.scan, and
     `explain` says why. For cells in three parts; gradients of params that `update` reads (peepholes) are summed in the
-    loop. Memory for a gradient is O(T). Differentiable in reverse mode, any number of times; in forward mode only
-    around a gradient (`jax.jvp` of `jax.grad`), else use engines.scan.
-    Raises ValueError for a cell without the parts or a chunk below 1, TypeError in forward mode.
+    loop. Memory for a gradient is O(T). Differentiable in both modes, any number of times; `jax.jvp` by itself runs the
+    forward loop twice, and is faster through engines.scan.
+    Raises ValueError for a cell without the parts or a chunk below 1.
     """
     if not cell.has_parts:
         raise ValueError(f"engines.deferred: expected a cell in three parts, got {cell!r}; use engines.scan")
