@@ -241,7 +241,7 @@ FAULTS = {
     },
     "_core/rows.py": {
         "the last step of all": (
-            "at = clipped(lengths, 1, len(a)) - 1",
+            "at = clipped(lengths, 1, a.shape[0]) - 1",
             "at = 0 * jnp.asarray(lengths) + len(a) - 1",
             FORECAST,
         ),

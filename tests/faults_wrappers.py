@@ -103,7 +103,7 @@ FAULTS = {
             ROWS,
         ),
         "restart past the end from behind": (
-            "moved if lengths is None else moved & inside(lengths, len(moved))",
+            "moved if lengths is None else moved & inside(lengths, moved.shape[0])",
             "moved",
             WRAPPED,
         ),

@@ -81,9 +81,11 @@ def _deferred(cell, params, carry, xs, chunk):
     return end, cell.output(params, jax.tree.unflatten(jax.tree.structure(end), leaves))
 
 
-def _over_time(cell, p: Plan | None, chunk, params, carry, xs):
+def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
     """The last carry, and the stacked carry leaves that `output` reads, with the reverse of this engine."""
-    p = p or planned(cell, params, carry, one_step(xs))
+    if p is None:
+        p = planned(cell, params, carry, one_step(xs))
+    assert isinstance(p, Plan)
     if chunk is None:
         u = jax.eval_shape(cell.drive, params, one_step(xs))
         rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
