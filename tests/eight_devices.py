@@ -141,9 +141,8 @@ def main() -> int:
             bad = error > TOL or (inside > 0 and ("shard_map" in way or (engine_name == "deferred" and "rows" in way)))
             wrong += bad
             said = "equal" if error <= TOL else f"off by {error:.1e}"
-            print(
-                f"{'WRONG' if bad else 'ok':5} {engine_name:13} {way:24} {said}, collectives {inside} in loops of {total}"
-            )
+            said += f", collectives {inside} in loops of {total}"
+            print(f"{'WRONG' if bad else 'ok':5} {engine_name:13} {way:24} {said}")
     return int(wrong > 0)
 
 
