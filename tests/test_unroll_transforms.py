@@ -116,6 +116,27 @@ def test_the_default_in_forward_mode(transform, key):
     same(of(None), of(engines.scan), tolerance("float64", 4 * T))
 
 
+@pytest.mark.parametrize("engine", [engines.deferred, engines.checkpointed])
+@pytest.mark.parametrize("cell", [CASES["lstm_projection_peepholes"].cell, CASES["stack"].cell], ids=["lstm", "stack"])
+def test_nan_before_a_reset(cell, engine, key, rng):
+    """That a loss leaves out reaches neither its value nor its gradients, which are those of the steps it counts."""
+    params, carry, xs = problem(cell, key, T, (4,), D, dtype="float64")
+    reset = np.zeros((T, 4), bool)
+    reset[4, 0] = reset[T - 1, 1] = reset[3, 2] = True  # the last row has none
+    counted = np.cumsum(reset, 0) > 0
+    counted[:, 3] = True
+    spoilt = np.where((np.arange(T) == 2)[:, None] & ~counted, np.nan, 1.0)[..., None]
+    weights = rng.standard_normal((T, 4, 1))
+
+    def loss(params, carry, xs):
+        ys = jaxrnn.unroll(cell, params, carry, xs, reset=reset, engine=engine)[1]
+        return weighed(jnp.where(counted[..., None], ys * weights, 0.0))
+
+    grad = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
+    assert np.isnan(spoilt).sum() == 3
+    same(grad(params, carry, xs * spoilt), grad(params, carry, xs))
+
+
 @cases
 def test_jvp_of_grad(case, given, rng):
     """Forward over reverse, which the default has: as the scan."""
