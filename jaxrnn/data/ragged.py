@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 
 
 class Packed(NamedTuple):
@@ -191,7 +191,7 @@ def _gather(p: Packed, ys: Any, step: jax.Array, there: jax.Array) -> Any:
 
 def _split_sequences(ys: Any, row: np.ndarray, first: np.ndarray, steps: np.ndarray) -> list[Any]:
     """The steps of each sequence, in NumPy: in JAX, every new shape of a slice would compile a program."""
-    ys = jax.tree.map(np.asarray, jax.device_get(ys))
+    ys = jax.tree.map(np.asarray, jax.device_get(arrays.ours(ys, "ys")))
     spans = zip(row, first, first + steps, strict=True)
     return [jax.tree.map(lambda a: a[start:end, b], ys) for b, start, end in spans]  # noqa: B023 - used at once
 
@@ -206,7 +206,7 @@ def _checked(p: Packed, ys: Any) -> Any:
 
 def _read(sequences: Iterable[Any]) -> tuple[Any, np.ndarray]:
     """All sequences concatenated, leaves [sum of T_i, ...], and their lengths [N]."""
-    found = [jax.tree.flatten(sequence) for sequence in jax.device_get(list(sequences))]
+    found = [jax.tree.flatten(sequence) for sequence in jax.device_get(arrays.ours(list(sequences), "sequences"))]
     if not found:
         raise ValueError("sequences: expected at least one, got none")
     leaves, tree = [[np.asarray(leaf) for leaf in each] for each, _ in found], found[0][1]
@@ -227,10 +227,10 @@ def _read(sequences: Iterable[Any]) -> tuple[Any, np.ndarray]:
 
 
 def _lengths(lengths: Any) -> np.ndarray:
-    lengths = np.asarray(lengths)
+    lengths = np.asarray(arrays.numbers(lengths, "lengths"))
     if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or (lengths < 0).any():
         raise ValueError(f"lengths: expected [N] of ints from 0 on, at least one, got {lengths!r}")
-    return lengths.astype(np.int32)
+    return arrays.whole(lengths, "lengths")
 
 
 def _round_up(lengths: Any, multiple: int) -> Any:
