@@ -103,7 +103,11 @@ def params(cell: Any, params: Any) -> None:
     # By names and not by containers: an OrderedDict or a FrozenDict of flax holds params as well as a dict.
     # Nor by arrays without a number in them, which version 0.1 had where there is no input.
     came, wanted = (
-        {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(t) if 0 not in getattr(leaf, "shape", ())}
+        {
+            _path(path): leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(t)
+            if 0 not in getattr(leaf, "shape", ())
+        }
         for t in (params, expected)
     )
     named = came.keys() == wanted.keys() and all(hasattr(leaf, "shape") for leaf in came.values())

@@ -97,7 +97,11 @@ def context_of(context: Any, needed: bool, batch: tuple[int, ...]) -> jax.Array 
         return None
     context = arrays.numbers(context, "context")
     known = not is_traced(context)
-    if not jnp.issubdtype(context.dtype, jnp.integer) or context.shape not in ((), batch) or (known and (context < 1).any()):
+    if (
+        not jnp.issubdtype(context.dtype, jnp.integer)
+        or context.shape not in ((), batch)
+        or (known and (context < 1).any())
+    ):
         raise ValueError(
             f"context: expected a number of steps, an int of at least 1, or [...] = {batch} of them, got "
             f"{context if context.ndim == 0 and known else checks.describe(context)}"
