@@ -1,4 +1,4 @@
-"""The negative binomial over all counts, in float32: against numbers of 60 digits, and SciPy's distribution function."""
+"""The negative binomial over all counts in float32, against numbers of 60 digits and SciPy's distribution function."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def row(options, b, length):
 
 @pytest.mark.parametrize("case", CASES)
 def test_loss_is_the_mean_over_observed_values(case, key):
-    """From the context's last step on in ragged rows with gaps, the next steps that are in the row and were observed."""
+    """From the context's last step on, in ragged rows: the next steps that are in the row and were observed."""
     model, params, ys, options = made(case, key)
     losses = []
     for b, length in enumerate(options["lengths"]):

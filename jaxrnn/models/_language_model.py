@@ -108,10 +108,8 @@ class LanguageModel(Record):
         tokens, valid = whole(tokens, "tokens"), valid_steps(len(tokens), options)
         if weights is not None:
             weights = numbers(weights, "weights")
-            if jnp.shape(weights) != jnp.shape(tokens):
-                raise ValueError(
-                    f"weights: expected [T, ...] = {jnp.shape(tokens)}, as tokens, got {jnp.shape(weights)}"
-                )
+            if checks.shape(weights) != tokens.shape:
+                raise ValueError(f"weights: expected [T, ...] = {tokens.shape}, as tokens, got {checks.shape(weights)}")
             valid = valid & weighed(weights)
         targets = symbols(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
         carry, logits = self.apply(params, carry, tokens, **options)

@@ -179,7 +179,7 @@ def without_input(cell: Cell, key: Any) -> Any:
 
 
 def completed(cell: Cell, params: Any) -> Any:
-    """The params that the cell's own functions expect, from those of `without_input`, or of version 0.1, which has all."""
+    """The params that the cell's own functions expect, from those of `without_input`; version 0.1 kept them all."""
     given = {shown(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     stored = widest(params)
 

@@ -43,7 +43,9 @@ def log_probability(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> jax.Array:
 def _derivatives(primals, tangents):
     """By mu: (y - mu) / (mu (1 + alpha mu)). By n: psi(N) - psi(n) - log(1 + mu / n) + (mu - y) / (n + mu).
 
-    With psi(x) = log x - 1 / 2x - b(x) the latter is  w + log(1 - w) + y / (2 n N) + b(n) - b(N),  w = (mu - y) / (n + mu).
+    With psi(x) = log x - 1 / 2x - b(x) and w = (mu - y) / (n + mu) the latter is
+
+        w + log(1 - w) + y / (2 n N) + b(n) - b(N)
     """
     mu, alpha, y = primals
     n = 1 / alpha
@@ -99,9 +101,9 @@ def _series(terms: tuple[float, ...], x: jax.Array) -> jax.Array:
 def cumulative(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> jax.Array:
     """P(Y <= y) for a whole number y >= 0: the incomplete beta function I_x(n, y + 1), x = 1 / (1 + alpha mu).
 
-    P(y) over a continued fraction (Didonato and Morris 1992, "Algorithm 708", as Boost has it), which takes some hundred
-    terms at most, the fewer the less normal the distribution is. It reads a (1 - x) - b x, here (mu - y - 1) x, which
-    must not be a difference of rounded products. JAX's own takes log Gammas, and is wrong from 1e5 on in float32.
+    P(y) over a continued fraction (Didonato and Morris 1992, "Algorithm 708", as Boost has it) of some hundred terms at
+    most, the fewer the less normal the distribution is. It reads a (1 - x) - b x, here (mu - y - 1) x, which must not
+    be a difference of rounded products. JAX's own takes log Gammas, and is wrong from 1e5 on in float32.
     """
     n, more = 1 / alpha, 1 + alpha * mu
     below = y + 1 < mu
@@ -141,8 +143,7 @@ SKEW = 4e-3  # the square of the skewness below which two terms of Cornish and F
 def quantile(mu: jax.Array, alpha: jax.Array, q: jax.Array) -> jax.Array:
     """The smallest count with P(Y <= y) >= q, by bisection below the bound of Cantelli's inequality.
 
-    Where the distribution is nearly normal, and a count not found to the unit in float32 anyhow, by Cornish and Fisher's
-    expansion, from its skewness and its excess.
+    Where the distribution is nearly normal, by the expansion of Cornish and Fisher, from its skewness and its excess.
     """
     a = alpha * mu
     deviation = jnp.sqrt(mu) * jnp.sqrt(1 + a)

@@ -72,11 +72,13 @@ def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tu
     ys = arrays.numbers(ys, "ys")
     if ys.ndim < 2 or ys.shape[-1] != targets:
         raise ValueError(f"ys: expected [T, ..., N] with N={targets} targets, got {ys.shape}")
-    there = True if observed is None else arrays.numbers(observed, "observed")
-    if observed is not None and (there.shape != ys.shape or there.dtype != jnp.bool_):
-        raise ValueError(f"observed: expected [T, ..., N] = {ys.shape} of bool, got {checks.describe(there)}")
     read = jnp.asarray(ys, dtype)
-    there = there & ~jnp.isnan(read)
+    there = ~jnp.isnan(read)
+    if observed is not None:
+        observed = arrays.numbers(observed, "observed")
+        if observed.shape != ys.shape or observed.dtype != jnp.bool_:
+            raise ValueError(f"observed: expected [T, ..., N] = {ys.shape} of bool, got {checks.describe(observed)}")
+        there = observed & there
     there = there if lengths is None else there & inside(lengths, len(read))[..., None]
     finite("ys", ys, there, dtype, missing=True)
     return read, there
@@ -90,18 +92,14 @@ def context_of(context: Any, needed: bool, batch: tuple[int, ...]) -> jax.Array 
     if context is None:
         if needed:
             raise ValueError(
-                "context: expected the number of first steps that set the scale, got None: the scale of all of them knows "
-                "what comes; write context=n, and forecasts count from step n - 1 on, or make the forecaster with "
+                "context: expected the number of first steps that set the scale, got None: the scale of all knows what "
+                "comes; write context=n, and forecasts count from step n - 1 on, or make the forecaster with "
                 "scaling=None"
             )
         return None
     context = arrays.numbers(context, "context")
-    known = not is_traced(context)
-    if (
-        not jnp.issubdtype(context.dtype, jnp.integer)
-        or context.shape not in ((), batch)
-        or (known and (context < 1).any())
-    ):
+    known, fits = not is_traced(context), context.shape in ((), batch)
+    if not (fits and jnp.issubdtype(context.dtype, jnp.integer)) or (known and (context < 1).any()):
         raise ValueError(
             f"context: expected a number of steps, an int of at least 1, or [...] = {batch} of them, got "
             f"{context if context.ndim == 0 and known else checks.describe(context)}"
@@ -124,7 +122,7 @@ def finite(name: str, values: Any, valid: Any, dtype: Any, *, missing: bool = Fa
         of = f" of series {checks.place(series)}" if series else ""
         cure = "; write NaN where a value is missing, or say so by `observed`" if missing else ""
         raise ValueError(
-            f"{name}: expected numbers that are finite in {jnp.dtype(dtype).name}, got {np.asarray(values)[at]} at step "
+            f"{name}: expected numbers finite in {jnp.dtype(dtype).name}, got {np.asarray(values)[at]} at step "
             f"{step}{of}, number {n} of its {read.shape[-1]}{cure}"
         )
 

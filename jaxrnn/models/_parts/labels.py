@@ -16,8 +16,9 @@ from jaxrnn._core.jax_internals import is_traced
 def counted(labels: Any, classes: int, shape: tuple[int, ...], letters: str, weights: Any, valid: Any = True) -> Any:
     """(labels as int32, weights as an array or None, which labels count: those that are `valid` and have a weight).
 
-    The last is a bool that broadcasts to `shape`; a weight of 0 is none. Raises TypeError or ValueError for labels and weights of another shape, and, where values are concrete, for labels
-    that count and are not a class. letters: the axes of `shape`, for messages.
+    The last is a bool that broadcasts to `shape`; a weight of 0 is none. Raises TypeError or ValueError for labels and
+    weights of another shape, and, where values are concrete, for labels that count and are not a class. letters: the
+    axes of `shape`, for messages.
     """
     labels = None if labels is None else arrays.numbers(labels, "labels")
     weights = None if weights is None else arrays.numbers(weights, "weights")

@@ -80,7 +80,7 @@ def one_output(cell: Cell, y: Any) -> Any:
     if not hasattr(y, "shape"):
         raise TypeError(
             f"cell: expected one whose y is one array [..., H], for a readout, got {cell!r}, whose y is "
-            f"{checks.describe(y)}; a model wants the cell without emit_carry; unroll emit_carry(cell) by itself to see the carries"
+            f"{checks.describe(y)}; a model wants the cell without emit_carry, which unroll takes by itself"
         )
     return y
 
