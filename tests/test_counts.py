@@ -81,6 +81,26 @@ def test_the_gradient_is_that_of_a_finite_difference():
     np.testing.assert_allclose(by_y, (smooth(y + step) - smooth(y - step)) / (2 * step), rtol=1e-6, atol=1e-6)
 
 
+def test_gradients_go_through_vmap_on_any_axis():
+    """Batched in some arguments only, on other axes, in jit; and the second derivative is a difference of firsts."""
+    mu, alpha, y = jnp.arange(1.0, 7).reshape(2, 3), jnp.asarray([0.1, 0.2]), jnp.arange(6.0).reshape(3, 2)
+
+    def one(mu, alpha, y):
+        return NegativeBinomial(mu, alpha).log_prob(y)
+
+    def total(mu):
+        return (jax.jit(jax.vmap(jax.vmap(one, (1, None, 0)), (None, 0, None), 1))(mu, alpha, y) ** 2).sum()
+
+    def by_hand(mu):
+        return sum(one(mu[:, i], a, y[i]) ** 2 for i in range(3) for a in alpha).sum()
+
+    found, expected = jax.grad(total)(mu), jax.grad(by_hand)(mu)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    first, point = jax.grad(lambda alpha: one(jnp.asarray(3.0), alpha, jnp.asarray(2.0))), jnp.asarray(0.4)
+    difference = (first(point + 1e-5) - first(point - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(first)(point), difference, rtol=1e-6)
+
+
 def test_quantiles_have_their_probability():
     """In float32, from a mean of 1e-3 to 1e12: P(Y <= y) by SciPy in float64 is q, to what one count holds."""
     mu, alpha = (a.ravel() for a in np.meshgrid(10.0 ** np.arange(-3, 13, 1.5), 10.0 ** np.arange(-5, 7.0)))

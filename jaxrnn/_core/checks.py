@@ -16,8 +16,8 @@ from jaxrnn._core.jax_internals import is_traced
 
 
 def shape(array: Any) -> tuple[int, ...]:
-    """The shape of an array or of a number, as a plain tuple."""
-    return tuple(jnp.shape(array))
+    """The shape of an array, of whoever made it, or of a number, as a plain tuple."""
+    return tuple(np.shape(array))
 
 
 def describe(tree: Any) -> str:

@@ -5,7 +5,8 @@ Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here
 All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
 function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
 silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `custom_vjp`, which
-puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`, `_same`);
+puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`, `_same`), or
+what the function returns (`with_derivatives`);
 and each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
 """
 
@@ -51,6 +52,21 @@ def custom_vjp(f: Callable, forward: Callable, backward: Callable, axes: Any) ->
 
     g = jax.custom_vjp(lambda *args: placed(f(*args), args))
     g.defvjp(with_kept, backward)
+    return g
+
+
+def with_derivatives(f: Callable, derivatives: Callable) -> Callable:
+    """f(*args), elementwise in arrays of one shape, with `derivatives(*args)` by each of them in place of its own.
+
+    The rule calls the function itself, so that `vmap` puts the axis of both in the same place.
+    """
+    g = jax.custom_jvp(f)
+
+    def rule(args, tangents):
+        parts = [by * tangent for by, tangent in zip(derivatives(*args), tangents, strict=True)]
+        return g(*args), functools.reduce(jnp.add, parts)
+
+    g.defjvp(rule)
     return g
 
 

@@ -76,7 +76,7 @@ def pad(sequences: Iterable[Any], length: int | None = None, multiple: int = 1) 
 
 def unpad(ys: Any, lengths: Any) -> list[Any]:
     """The outputs of each sequence alone: leaves [T, B, ...] -> a list of B with leaves [T_i, ...], on the host."""
-    lengths = _lengths(lengths)
+    lengths, ys = _lengths(lengths), arrays.ours(ys, "ys")
     for leaf in jax.tree.leaves(ys):
         if jnp.shape(leaf)[1:2] != lengths.shape or (lengths > len(leaf)).any():
             time, got = lengths.max(), jnp.shape(leaf)
@@ -191,7 +191,7 @@ def _gather(p: Packed, ys: Any, step: jax.Array, there: jax.Array) -> Any:
 
 def _split_sequences(ys: Any, row: np.ndarray, first: np.ndarray, steps: np.ndarray) -> list[Any]:
     """The steps of each sequence, in NumPy: in JAX, every new shape of a slice would compile a program."""
-    ys = jax.tree.map(np.asarray, jax.device_get(arrays.ours(ys, "ys")))
+    ys = jax.tree.map(np.asarray, jax.device_get(ys))
     spans = zip(row, first, first + steps, strict=True)
     return [jax.tree.map(lambda a: a[start:end, b], ys) for b, start, end in spans]  # noqa: B023 - used at once
 

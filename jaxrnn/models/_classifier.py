@@ -118,6 +118,7 @@ class Classifier(Record):
         labels [...] int; weights [...]: the weight of each sequence (None: 1). With weight 0, any label is allowed.
         If all weights are 0, the loss is 0.
         """
+        xs = symbols.given(self, xs)
         shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
         labels, weights, count = labelled.counted(labels, self.classes, shape, "[...]", weights)
         carry, logits = self.apply(params, carry, xs, **options)

@@ -148,7 +148,7 @@ class EncoderDecoder(Record):
         """(logits [T, ..., V], weights [T, ..., S] of attention): see `apply`."""
         key, V = options.pop("key", None), self.target_vocabulary_size
         self._check(source, targets, target_lengths, feedback, key)
-        valid = True if target_lengths is None else inside(target_lengths, len(targets))
+        valid = True if target_lengths is None else inside(target_lengths, checks.shape(targets)[0])
         targets = arrays.tokens(targets, V, "targets", valid=valid)
         keys: Any = [None] * 5 if key is None else jax.random.split(key, 5)
         k_encoder, k_table, k_noise, k_own, k_draw = keys

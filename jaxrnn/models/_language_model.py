@@ -69,7 +69,7 @@ class LanguageModel(Record):
         key = options.get("key")
         if key is not None:
             key, options["key"] = jax.random.split(key)
-        xs = self._inputs(params, tokens, valid_steps(len(tokens), options), key)
+        xs = self._inputs(params, tokens, valid_steps(checks.shape(tokens)[0], options), key)
         carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
         return carry, one_output(self.cell, ys)
 
@@ -105,7 +105,8 @@ class LanguageModel(Record):
         """
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
-        tokens, valid = whole(tokens, "tokens"), valid_steps(len(tokens), options)
+        tokens = whole(tokens, "tokens")
+        valid = valid_steps(len(tokens), options)
         if weights is not None:
             weights = numbers(weights, "weights")
             if checks.shape(weights) != tokens.shape:

@@ -76,6 +76,7 @@ class Tagger(Record):
         weights [T, ...]: the weight of each step (None: 1). Steps that `lengths` or `mask` exclude, or of weight 0, do
         not count; their labels may be any number. If no step counts, the loss is 0.
         """
+        xs = symbols.given(self, xs)
         shape, valid = jnp.shape(xs), symbols.valid_steps(len(xs), options)
         shape = shape if self.vocabulary_size is not None else shape[:-1]
         symbols.fits(valid, shape)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from jaxrnn._core.jax_internals import with_derivatives
 from jaxrnn.models._forecaster.bisection import bisect
 
 # From here on Binet's function and its derivative are their asymptotic series; eight terms leave less than 1e-16.
@@ -17,8 +18,7 @@ BINET = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156
 SLOPE = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
 
 
-@jax.custom_jvp
-def log_probability(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> jax.Array:
+def _log_probability(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> jax.Array:
     """log P(y) for a whole number y >= 0 with mean mu and variance mu + alpha mu²; all of one shape and type.
 
     With n = 1 / alpha and N = n + y, and Binet's s(x) = log Gamma(x) - (x - 1/2) log x + x - log(2 pi) / 2,
@@ -39,22 +39,22 @@ def log_probability(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.where(y == 0, -n * jnp.log1p(alpha * mu), there)
 
 
-@log_probability.defjvp
-def _derivatives(primals, tangents):
+def _derivatives(mu: jax.Array, alpha: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """By mu: (y - mu) / (mu (1 + alpha mu)). By n: psi(N) - psi(n) - log(1 + mu / n) + (mu - y) / (n + mu).
 
     With psi(x) = log x - 1 / 2x - b(x) and w = (mu - y) / (n + mu) the latter is
 
         w + log(1 - w) + y / (2 n N) + b(n) - b(N)
     """
-    mu, alpha, y = primals
     n = 1 / alpha
     N = n + y
     by_mu = (y - mu) / mu / (1 + alpha * mu)
     by_n = log1p_less((y - mu) / (n + mu), N / (n + mu)) + y / N / n / 2 + slope(n) - slope(N)
     by_y = special.digamma(N) - special.digamma(y + 1) - jnp.log1p(n / mu)
-    d_mu, d_alpha, d_y = tangents
-    return log_probability(mu, alpha, y), by_mu * d_mu - by_n * n * n * d_alpha + by_y * d_y
+    return by_mu, -by_n * n * n, by_y
+
+
+log_probability = with_derivatives(_log_probability, _derivatives)
 
 
 def _log1p(x: jax.Array, far: Any) -> jax.Array:

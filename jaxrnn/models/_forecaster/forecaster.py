@@ -110,9 +110,9 @@ class Forecaster(Record):
         """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of the values after each step, in units of ys).
 
         NaN in ys is a missing value; an infinite one raises ValueError, or, in jit, where values are not known, makes
-        its series NaN. From step n - 1 on, where n is the context, a distribution knows nothing of the ys after it;
-        before, it knows their scale, up to the context's end. If a carry continues a series, the scale is that of the
-        ys of this call, not of those that the carry has seen. The options, also of `loss`, `predict` and `sample`:
+        NaN of all that depends on it. From step n - 1 on, where n is the context, a distribution knows nothing of the
+        ys after it; before, it knows their scale, up to the context's end. If a carry continues a series, the scale is
+        that of the ys of this call, not of those that it has seen. The options, also of `loss`, `predict`, `sample`:
 
             past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` also take [T, ..., F], padded with 0
             observed [T, ..., N] bool                    False: missing, whatever ys holds

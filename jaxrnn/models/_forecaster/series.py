@@ -72,7 +72,8 @@ def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tu
     ys = arrays.numbers(ys, "ys")
     if ys.ndim < 2 or ys.shape[-1] != targets:
         raise ValueError(f"ys: expected [T, ..., N] with N={targets} targets, got {ys.shape}")
-    read = jnp.asarray(ys, dtype)
+    with np.errstate(over="ignore"):  # told by `finite`
+        read = jnp.asarray(ys, dtype)
     there = ~jnp.isnan(read)
     if observed is not None:
         observed = arrays.numbers(observed, "observed")
@@ -81,7 +82,7 @@ def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tu
         there = observed & there
     there = there if lengths is None else there & inside(lengths, len(read))[..., None]
     finite("ys", ys, there, dtype, missing=True)
-    return read, there
+    return jnp.where(jnp.isinf(read), jnp.nan, read), there  # a gate would make a finite number of an infinite one
 
 
 def context_of(context: Any, needed: bool, batch: tuple[int, ...]) -> jax.Array | None:

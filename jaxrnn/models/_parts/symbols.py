@@ -100,15 +100,21 @@ def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> 
 
     A part of a key among the options goes to the embedding's dropout.
     """
-    valid, key = valid_steps(len(xs), options), options.get("key")
+    xs, key = given(model, xs), options.get("key")
+    valid = valid_steps(len(xs), options)
     if model.vocabulary_size is None:
-        return arrays.ours(xs, "xs"), valid, options
+        return xs, valid, options
     if key is not None:
         checks.key(key)
         key, rest = jax.random.split(key)
         options = {**options, "key": rest}
     how = {"valid": valid, "key": key, "dropout": model.embedding_dropout}
     return embedded(params, xs, model.vocabulary_size, **how), valid, options
+
+
+def given(model: Any, xs: Any) -> Any:
+    """xs as arrays: features as they are, symbols as int32."""
+    return arrays.ours(xs, "xs") if model.vocabulary_size is None else arrays.whole(xs, "tokens")
 
 
 def valid_steps(time: int, options: dict[str, Any]) -> Any:
