@@ -116,7 +116,7 @@ class Classifier(Record):
         """Mean cross entropy in nats, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` expects.
 
         labels [...] int; weights [...]: the weight of each sequence (None: 1). With weight 0, any label is allowed.
-        If all weights are 0, the loss is 0.
+        If all weights are 0, the loss is 0, and so are its gradients: there is nothing to learn from.
         """
         xs = symbols.given(self, xs)
         shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]

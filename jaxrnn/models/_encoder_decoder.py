@@ -201,8 +201,7 @@ class EncoderDecoder(Record):
         a row's targets may be any number, and its logits are meaningless. `options` are those of `unroll`, for the
         encoder: lengths, mask, reverse, ...; a `key` among them turns on the noise of encoder and decoder.
         feedback: scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): with this probability, a number or an
-            array [], a step reads the model's own symbol instead, sampled from the logits of the step before. Needs a
-            key.
+            array [], a step reads the model's own symbol, sampled from the logits of the step before. Needs a key.
         With feedback or Bahdanau's attention the decoder runs step by step and draws its noise anew at each step, even
         masks that are otherwise drawn once per sequence.
         """
@@ -222,7 +221,8 @@ class EncoderDecoder(Record):
     ) -> jax.Array:
         """Mean negative log-likelihood per target, in nats. `options` are those of `apply`.
 
-        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, it is 0.
+        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, the loss is
+        0, and so are its gradients.
         """
         targets = arrays.whole(targets, "targets")
         if weights is not None and checks.shape(weights := arrays.numbers(weights, "weights")) != targets.shape:

@@ -101,7 +101,8 @@ class LanguageModel(Record):
 
         tokens, targets [T, ...] int; weights [T, ...]: the weight of each target (None: 1). Steps that `lengths` or
         `mask` (options of `unroll`) exclude, or of weight 0, do not count; their targets may be any number, such
-        as -1. unit: "nats" or "bits". Raises ValueError for another unit.
+        as -1. If no step counts, the loss is 0, and so are its gradients. unit: "nats" or "bits". Raises ValueError for
+        another unit.
         """
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")

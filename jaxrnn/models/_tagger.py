@@ -74,7 +74,7 @@ class Tagger(Record):
         """Mean cross entropy per step in nats, and the carry: (loss [], carry). labels [T, ...] int.
 
         weights [T, ...]: the weight of each step (None: 1). Steps that `lengths` or `mask` exclude, or of weight 0, do
-        not count; their labels may be any number. If no step counts, the loss is 0.
+        not count; their labels may be any number. If no step counts, the loss is 0, and so are its gradients.
         """
         xs = symbols.given(self, xs)
         shape, valid = jnp.shape(xs), symbols.valid_steps(len(xs), options)

@@ -142,7 +142,7 @@ def steps_first(a: jax.Array) -> jax.Array:
 def exogenous(name: str, letter: str, values: Any, size: int, times: Any, valid: Any, dtype: Any) -> Any:
     """Exogenous inputs, checked against the series and in its type; None if there are none. valid: [T, ...] bool."""
     T, *batch = valid.shape
-    values = arrays.ours(values, name)
+    values = None if values is None else arrays.numbers(values, name)
     expected = " or ".join(str((time, *batch, size)) for time in times)
     if size and (values is None or jnp.shape(values) not in [(time, *batch, size) for time in times]):
         came = None if values is None else jnp.shape(values)

@@ -47,7 +47,10 @@ def weighed(weights: Any) -> Any:
 
 
 def mean_cross_entropy(logits: jax.Array, labels: Any, weights: Any, count: Any) -> jax.Array:
-    """Mean cross entropy in nats, by `weights` (None: 1), over labels [...] that count; 0 if none. logits [..., C]."""
+    """Mean cross entropy in nats, by `weights` (None: 1), over labels [...] that count. logits [..., C].
+
+    If none counts it is 0, with gradients of 0, so that an empty batch changes nothing where a mean would be NaN.
+    """
     labels = jnp.where(count, arrays.whole(labels, "labels"), 0)
     nats = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     weights = jnp.ones_like(nats) if weights is None else jnp.asarray(weights, nats.dtype)
