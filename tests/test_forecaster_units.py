@@ -95,7 +95,7 @@ def test_scales_in_any_unit(scaling, rng):
     ys = rng.standard_normal((30, 5)) + 0.5
     ys[:, 3], ys[:, 4] = 0.7, 0
     there = rng.random((30, 5)) < 0.8
-    for unit in (*UNITS, 1e-30, 1e37):
+    for unit in (*UNITS, 1e-30, 4e37):
         found = scale_of(scaling, jnp.asarray(unit * ys, "float32"), jnp.asarray(there))
         for k in range(5):
             seen = ys[there[:, k], k]

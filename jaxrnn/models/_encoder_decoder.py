@@ -221,8 +221,8 @@ class EncoderDecoder(Record):
     ) -> jax.Array:
         """Mean negative log-likelihood per target, in nats. `options` are those of `apply`.
 
-        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, the loss is
-        0, and so are its gradients.
+        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, the loss
+        is 0, and so are its gradients.
         """
         targets = arrays.whole(targets, "targets")
         if weights is not None and checks.shape(weights := arrays.numbers(weights, "weights")) != targets.shape:
