@@ -103,7 +103,6 @@ FAULTS = {
         "the wrong end of the fraction": ("jnp.where(below, mass, 1 - mass)", "mass", COUNTS),
         "no skewness in large counts": ("bend = skew * (z * z - 1) / 6", "bend = 0 * (z * z - 1) / 6", COUNTS),
         "draws of a Poisson in int32": ("few = rate < 1e6", "few = rate < 1e30", COUNTS),
-        "no skewness in draws": ("+ (z * z - 1) / 6))", "))", COUNTS),
     },
     "models/_forecaster/bisection.py": {
         "whole numbers from the largest": ("int(info.maxexp) if whole else 2 * info.nmant", "2 * info.nmant", COUNTS),

@@ -151,7 +151,7 @@ FAULTS = {
         ),
     },
     "decode/_beam.py": {
-        "NaN hypotheses are kept": ("jnp.where(broken[..., None], jnp.nan, total)", "total", DOORS),
+        "NaN hypotheses are not said": ("    limits.told(broken)\n", "", DOORS),
         "carries stay where they are": ("return _taken(new, parent)", "return new", BEAM),
         "penalty without its 5": ("((5 + n.astype(dtype)) / 6)", "((1 + n.astype(dtype)) / 6)", BEAM),
         "stops too early": ("(best[..., n_best - 1] >= hope)", "True", BEAM),
