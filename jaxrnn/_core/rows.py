@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn._core.arrays import whole
 from jaxrnn._core.numerics import common
 
 
@@ -18,10 +19,7 @@ def inside(lengths: jax.Array, time: int) -> jax.Array:
 
 def clipped(lengths: Any, low: int, high: int) -> jax.Array:
     """Lengths of any integer type, clipped to low and high, as int32."""
-    lengths = jnp.asarray(lengths)
-    if lengths.dtype.itemsize < 4:  # `high` may not fit in it; an int64 is clipped first, as it may not fit in int32
-        lengths = lengths.astype(jnp.int32)
-    return jnp.clip(lengths, low, high).astype(jnp.int32)
+    return jnp.clip(whole(lengths, "lengths"), low, high)
 
 
 def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:

@@ -8,9 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxrnn._core import arrays, checks
 
 UNKNOWN = "\ufffd"  # what an unknown symbol decodes to, and what `read_text` puts in place of undecodable bytes
 
@@ -91,9 +93,9 @@ class Vocabulary:
         -1, which `decode.generate` writes after the end of a row, stands for nothing. Raises ValueError for what is no
         number of a symbol.
         """
-        numbers = np.asarray(numbers)
-        numbers = numbers[numbers != -1] if numbers.ndim == 1 else numbers
-        if numbers.ndim != 1 or ((numbers < 0) | (numbers >= len(self))).any():
+        numbers = _whole(numbers) if np.size(numbers) else np.zeros(0, np.int32)
+        numbers = numbers[numbers != -1]
+        if ((numbers < 0) | (numbers >= len(self))).any():
             raise ValueError(f"numbers: expected [T] of 0 to {len(self) - 1}, got {numbers!r}")
         pieces = [UNKNOWN if n == 0 else self.symbols[n - 1] for n in numbers.tolist()]
         if self.kind == "bytes":  # no character in UTF-8 has the byte FF
@@ -109,6 +111,14 @@ class Vocabulary:
     def from_config(cls, config: dict) -> Vocabulary:
         """The vocabulary that `to_config` was called on."""
         return cls(config["kind"], tuple(config["symbols"]))
+
+
+def _whole(numbers: Any) -> np.ndarray:
+    """Symbols [N] of any integer type as int32; a cast by NumPy would wrap what does not fit, and cut fractions off."""
+    numbers = np.asarray(arrays.numbers(numbers, "numbers"))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise ValueError(f"numbers: expected one axis of int, symbols numbered from 0, got {checks.describe(numbers)}")
+    return arrays.whole(numbers, "numbers")
 
 
 def _symbols(text: str, kind: str) -> Sequence[str]:
@@ -144,7 +154,7 @@ class Streams:
     window: int
 
     def __post_init__(self):
-        object.__setattr__(self, "numbers", np.asarray(self.numbers, np.int32))
+        object.__setattr__(self, "numbers", _whole(self.numbers))
         if self.batch_size < 1 or self.window < 1:
             raise ValueError(f"batch_size, window: expected at least 1, got {self.batch_size} and {self.window}")
         if len(self.numbers) <= self.batch_size:
