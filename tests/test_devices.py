@@ -167,3 +167,28 @@ def test_symbolic_step(key):
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct((*batch, *a.shape[1:]), a.dtype), (carry, xs[0]))
     program = jax.export.export(jax.jit(lambda carry, x: cell.step(params, carry, x)))(*like)
     assert_close(program.call(carry, xs[0]), cell.step(params, carry, xs[0]), tolerance("bfloat16", 1))
+
+
+MODELS = {
+    "language_model": (jaxrnn.models.language_model(jaxrnn.gru(4), 7, 3), None, "int32", {}),
+    "classifier": (jaxrnn.models.classifier(jaxrnn.lstm(4), 3, pooling="attention"), D, "float64", {}),
+    "tagger": (jaxrnn.models.tagger(jaxrnn.gru(4), 3), D, "float64", {}),
+    "forecaster": (jaxrnn.models.forecaster(jaxrnn.gru(4), 2), None, "float64", {"context": 3}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_symbolic_sizes_of_models(name, key, rng):
+    """A model for any batch and any time."""
+    model, size, dtype, options = MODELS[name]
+    params = model.init(key) if size is None else model.init(key, size)
+    features = {"forecaster": (1,), "language_model": ()}.get(name, (D,))
+    lead = jax.export.symbolic_shape("T, b")
+
+    def run(xs):
+        batch = xs.shape[1:2]
+        return model.apply(params, model.cell.initial_carry(params["cell"], batch), xs, **options)
+
+    program = jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct((*lead, *features), dtype))
+    xs = rng.integers(0, 7, (9, 5), "int32") if dtype == "int32" else rng.standard_normal((9, 5, *features))
+    assert_close(jax.tree.leaves(program.call(xs)), jax.tree.leaves(jax.jit(run)(xs)), tolerance("float32", 9))

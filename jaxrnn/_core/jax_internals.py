@@ -5,8 +5,9 @@ Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here
 All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
 function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
 silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `own_reverse`, which
-puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`), or
-what the function returns (`with_derivatives`); and each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
+puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`), or what the
+function returns (`with_derivatives`); and each batching rule returns the axis that it used. (JAX handles the axes of
+`jax.custom_batching`, in `lapack`.)
 """
 
 from __future__ import annotations

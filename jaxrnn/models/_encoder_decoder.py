@@ -178,7 +178,7 @@ class EncoderDecoder(Record):
         # Never at the first step, as the model has not yet produced a symbol.
         own = None if feedback is None else jax.random.bernoulli(k_own, feedback, read.shape).at[0].set(False)
         before = jax.tree.map(jnp.zeros_like, jax.eval_shape(advance, carry, xs[0])[1])
-        _, (ys, weights) = loop(body, (carry, before), (jnp.arange(len(xs)), xs, own))
+        _, (ys, weights) = loop(body, (carry, before), (jnp.arange(xs.shape[0]), xs, own))
         return self.readout(params, ys), weights
 
     def _check(self, source, targets, target_lengths, feedback, key):

@@ -107,7 +107,7 @@ class LanguageModel(Record):
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
         tokens = whole(tokens, "tokens")
-        valid = valid_steps(len(tokens), options)
+        valid = valid_steps(tokens.shape[0], options)
         if weights is not None:
             weights = numbers(weights, "weights")
             if checks.shape(weights) != tokens.shape:

@@ -77,7 +77,7 @@ class Tagger(Record):
         not count; their labels may be any number. If no step counts, the loss is 0, and so are its gradients.
         """
         xs = symbols.given(self, xs)
-        shape, valid = jnp.shape(xs), symbols.valid_steps(len(xs), options)
+        shape, valid = jnp.shape(xs), symbols.valid_steps(xs.shape[0], options)
         shape = shape if self.vocabulary_size is not None else shape[:-1]
         symbols.fits(valid, shape)
         labels, weights, count = labelled.counted(labels, self.classes, shape, "[T, ...]", weights, valid)

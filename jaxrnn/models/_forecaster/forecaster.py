@@ -12,6 +12,7 @@ import numpy as np
 from jaxrnn import initializers
 from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.jax_internals import is_symbolic
 from jaxrnn._core.numerics import product, row, wide
 from jaxrnn._core.record import Record, factory
 from jaxrnn._core.rows import inside, last_step
@@ -140,11 +141,12 @@ class Forecaster(Record):
         whole=False,
     ) -> Forecasts:
         ys, observed = series(ys, observed, lengths, self.targets, wide(params["bias"].dtype))
-        T, batch = len(ys), ys.shape[1:-1]
+        T, batch = ys.shape[0], ys.shape[1:-1]
         times = (T + self.horizon,) if whole else (T, T + self.horizon)
-        valid = np.ones((T, *batch), bool) if lengths is None else inside(lengths, T)
+        known_to = jnp if is_symbolic(ys) else np  # of NumPy what is checked: under jit its values are known
+        valid = known_to.ones((T, *batch), bool) if lengths is None else inside(lengths, T)
         past = exogenous("past", "P", past, self.past_size, (T,), valid, ys.dtype)
-        known = valid & (np.arange(T) > 0).reshape(-1, *[1] * len(batch))  # that of the first step is not read
+        known = valid & (known_to.arange(T) > 0).reshape(-1, *[1] * len(batch))  # that of the first step is not read
         future = exogenous("future", "F", future, self.future_size, times, known, ys.dtype)
         context = context_of(context, needed=self.scaling is not None and not whole, batch=batch)
         seen = observed if context is None else observed & inside(context, T)[..., None]
@@ -172,8 +174,8 @@ class Forecaster(Record):
         if lengths is not None and future is not None:
             options["future"] = jnp.where(inside(lengths, len(future))[..., None] | jnp.isfinite(future), future, 0)
         run = self._run(params, carry, ys, **options)
-        counted = windows(run.observed, len(run.ys), self.ahead) & run.origins[..., None, None]
-        following = windows(run.ys, len(run.ys), self.ahead)
+        counted = windows(run.observed, run.ys.shape[0], self.ahead) & run.origins[..., None, None]
+        following = windows(run.ys, run.ys.shape[0], self.ahead)
         following = jnp.where(counted, following, run.scale.location[..., None, :])
         each = jnp.where(counted, run.distribution.loss(following, run.scale.scale[..., None, :]), 0)
         return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype), run.carry
@@ -237,7 +239,7 @@ class Forecaster(Record):
         if self.future_size:
             future = jnp.asarray(options["future"], run.ys.dtype)
             # Each step fed back reads the inputs of the next; the last has no next, and its result is not used.
-            future = steps_first(last_step(windows(future[1:], len(run.ys), self.horizon), lengths))
+            future = steps_first(last_step(windows(future[1:], run.ys.shape[0], self.horizon), lengths))
         return rollout(self, params, run.carry, last_step(run.distribution, lengths), run.scale, future, key, n)
 
 

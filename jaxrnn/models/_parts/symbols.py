@@ -101,7 +101,7 @@ def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> 
     A part of a key among the options goes to the embedding's dropout.
     """
     xs, key = given(model, xs), options.get("key")
-    valid = valid_steps(len(xs), options)
+    valid = valid_steps(xs.shape[0], options)
     if model.vocabulary_size is None:
         return xs, valid, options
     if key is not None:
