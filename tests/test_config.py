@@ -60,13 +60,13 @@ def test_a_function_without_a_name_is_used_and_not_saved():
     """`jnp.sinc` has one, `jnp.nan_to_num` has none."""
     cell = jaxrnn.time_distributed(jnp.nan_to_num)
     assert cell.step({}, cell.initial_carry({}), jnp.array([jnp.nan, 2]))[1].tolist() == [0, 2]
-    with pytest.raises(TypeError, match="cannot be saved as an option; name a function of jax.nn"):
+    with pytest.raises(TypeError, match=r"cannot be saved as an option; name a function of jax.nn"):
         jaxrnn.to_config(cell)
 
 
 @pytest.mark.parametrize("dtype", ["O", "M8[s]", "S9", "V4", "f4,f4"])
 def test_a_type_is_one_of_numbers(dtype):
-    with pytest.raises(TypeError, match="param_dtype: expected a type such as 'float32' or 'bfloat16', got"):
+    with pytest.raises(TypeError, match=r"param_dtype: expected a type such as 'float32' or 'bfloat16', got"):
         jaxrnn.from_config({"call": "lstm", "options": {"hidden_size": 4, "param_dtype": dtype}})
 
 

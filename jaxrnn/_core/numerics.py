@@ -41,8 +41,8 @@ NONLINEARITIES: dict[str, Callable] = {
     for module, names in (
         (
             jax.nn,
-            "celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh identity leaky_relu log_sigmoid log_softmax mish "
-            "relu relu6 selu sigmoid silu soft_sign softmax softplus sparse_plus sparse_sigmoid squareplus standardize "
+            "celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh identity leaky_relu log_sigmoid log_softmax "
+            "mish relu relu6 selu sigmoid silu soft_sign softmax softplus sparse_plus sparse_sigmoid squareplus standardize "
             "swish tanh",
         ),
         (jnp, "abs absolute arcsinh arctan cbrt cos exp expm1 log1p sign sin sinc sinh square"),
@@ -50,7 +50,8 @@ NONLINEARITIES: dict[str, Callable] = {
     for name in names.split()
 }
 PAIRWISE: dict[str, Callable] = {
-    name: getattr(jnp, name) for name in "add divide hypot logaddexp maximum minimum multiply subtract".split()
+    name: getattr(jnp, name)
+    for name in ("add", "divide", "hypot", "logaddexp", "maximum", "minimum", "multiply", "subtract")
 }
 
 

@@ -82,7 +82,7 @@ def factory(make: Made) -> Made:
     """Decorate a function that returns a record, so that the record remembers the call.
 
     Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
-    become NumPy dtypes, nonlinearities of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
+    become NumPy dtypes, nonlinearities of `jax.nn` and `jax.numpy` their names, lists become tuples, NumPy's numbers
     Python's, and an int is a float where the default or the annotation is one. Names that end in `_init` must be
     callable, and what is annotated as a `Cell` must be one. A function is handed to `make` as it was given, and where
     the default is a function, so is one that was given by its name.
@@ -163,7 +163,9 @@ def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any
     if name.endswith("dtype") and value is not None:
         try:
             dtype = jnp.dtype(value)
-            if jnp.issubdtype(dtype, np.number) or dtype == bool:  # not "O" or "M8", which a file may say
+            if jnp.issubdtype(dtype, np.number) or jnp.issubdtype(
+                dtype, np.bool_
+            ):  # not "O" or "M8", which a file may say
                 return dtype
         except TypeError:
             pass

@@ -39,7 +39,7 @@ def to_config(value: Any) -> Any:
 def from_config(config: Any, factories: Mapping[str, Callable] | None = None) -> Any:
     """The record that `to_config` was given. `factories`: your own, by name, beside those of jaxrnn.
 
-    A file is not trusted: it can call factories and name functions that are listed, nothing else, and no more than 1,000
+    A file is not trusted: it can call factories and name functions that are listed, nothing else, and have up to 1,000
     records, 100 deep, of numbers below 2^31.
     Raises KeyError for a name that is in neither, TypeError for an option that its factory does not have, ValueError
     for what `to_config` does not write.
