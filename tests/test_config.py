@@ -41,7 +41,7 @@ def test_only_functions_of_two_arrays_merge():
     def both(merge):
         return {"call": "bidirectional", "options": {"forward": LSTM, "backward": LSTM, "merge": merge}}
 
-    with pytest.raises(ValueError, match="merge: expected one of .*, got 'savez'"):
+    with pytest.raises(ValueError, match=r"merge: expected one of .*, got 'savez'"):
         jaxrnn.from_config(both("savez"))
     cell = jaxrnn.from_config(jaxrnn.to_config(jaxrnn.from_config(both("multiply"))))
     assert cell == jaxrnn.bidirectional(jaxrnn.lstm(4), jaxrnn.lstm(4), merge=jnp.multiply)

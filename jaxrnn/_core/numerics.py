@@ -42,8 +42,8 @@ NONLINEARITIES: dict[str, Callable] = {
         (
             jax.nn,
             "celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh identity leaky_relu log_sigmoid log_softmax "
-            "mish relu relu6 selu sigmoid silu soft_sign softmax softplus sparse_plus sparse_sigmoid squareplus standardize "
-            "swish tanh",
+            "mish relu relu6 selu sigmoid silu soft_sign softmax softplus sparse_plus sparse_sigmoid squareplus "
+            "standardize swish tanh",
         ),
         (jnp, "abs absolute arcsinh arctan cbrt cos exp expm1 log1p sign sin sinc sinh square"),
     )
