@@ -49,8 +49,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import baselines, runs
+from experiments import baselines, program, runs
 from experiments.learning import learner
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import forecaster
 
@@ -235,7 +236,6 @@ def main(options: Options) -> dict:
     if options.fast:
         options = dataclasses.replace(options, hidden=8, steps=10, seeds=1, paths=20)
     out, began = runs.folder("forecast", options.out, new=True), time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     sets = shipped() + ([] if options.airline is None else [passengers(options.airline)])
     results, shown = {}, []
     for series in sets[-1:] if options.fast else sets:
@@ -263,7 +263,7 @@ def main(options: Options) -> dict:
         shown.append((series, data, found))
     line = {"level": LEVEL, "series": results, "seconds": round(time.perf_counter() - began, 1)}
     line |= {"options": runs.plain(options)}
-    (out / "result.json").write_text(json.dumps(line) + "\n")
+    replace(out / "result.json", json.dumps(line) + "\n")
     plot(shown, out / "forecasts.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -321,9 +321,9 @@ def plot(shown: list, path: Path) -> None:
             axes.set(ylabel=series.unit, xlim=(years[first], years[-1]))
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(1, 1))
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "forecast", __doc__)

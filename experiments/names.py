@@ -40,9 +40,10 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner
 from jaxrnn import decode
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier, language_model
 
@@ -195,7 +196,6 @@ def main(options: Options) -> dict:
         options = dataclasses.replace(options, cell="elman", most=20, hidden=4, steps=3, seeds=1, write=5)
     out, began = runs.folder("names", options.out, new=True), time.perf_counter()
     names = unicode_names() if options.path is None else lists(options.path)
-    out.mkdir(parents=True, exist_ok=True)
     learnt, held_out = split(names, options)
     letters = "".join(sorted({letter for word, _ in learnt + held_out for letter in word}))
     longest = max(len(word) for word, _ in learnt + held_out)
@@ -281,7 +281,7 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps({**line, "words": written, "confusion": confusion.tolist()}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "words": written, "confusion": confusion.tolist()}) + "\n")
     new = {
         name: list(dict.fromkeys(w for w in words if (w, i) not in known))
         for i, (name, words) in enumerate(written.items())
@@ -326,9 +326,9 @@ def plot(accuracy: dict, confusion: np.ndarray, new: dict[str, list[str]], path:
             matrix.annotate("  ".join(shown), place, va="center", color="tab:orange", annotation_clip=False)
         style = {"color": "tab:orange", "fontsize": 14, "annotation_clip": False}
         matrix.annotate("and new names by the generator", (len(new) - 0.3, -0.75), **style)
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "names", __doc__)

@@ -33,8 +33,9 @@ import jax
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner, linear
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
 
@@ -103,7 +104,6 @@ def main(options: Options) -> dict:
         options = dataclasses.replace(options, cells=options.cells[:2], hidden=4, steps=3, seeds=1)
     out, began = runs.folder("sequential_digits", options.out, new=True), time.perf_counter()
     xs, labels, unseen, expected = small_digits() if options.mnist is None else mnist(options.mnist)
-    out.mkdir(parents=True, exist_ok=True)
     time_steps = xs.shape[1]
     orders = np.arange(time_steps), np.random.default_rng(0).permutation(time_steps)
     baseline = linear((xs, labels), (unseen, expected), 10)
@@ -139,7 +139,7 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps(line) + "\n")
+    replace(out / "result.json", json.dumps(line) + "\n")
     plot(accuracy, baseline, unseen, orders, options, out / "digits.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -179,9 +179,9 @@ def plot(accuracy: dict, baseline: float, images: np.ndarray, orders: tuple, opt
         bars.set(ylim=(0, 1.28), title="held-out digits right", yticks=np.arange(0, 1.01, 0.2))
         bars.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
         bars.legend(frameon=False, ncols=2, loc="upper center")
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "sequential_digits", __doc__)
