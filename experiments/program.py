@@ -56,6 +56,7 @@ def check(options: Any) -> None:
     for field in dataclasses.fields(options):
         value, option = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
         least = 0 if field.name == "seed" else 1
+        most = 2**16 if field.name in ("hidden", "embedding") else 2**31 - 1  # a kernel of 2^16 by 2^16 is 17 GB
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
@@ -63,8 +64,8 @@ def check(options: Any) -> None:
                 if not 0 < number < 1:
                     sys.exit(f"{option}: expected a share between 0 and 1, got {number}")
             elif isinstance(number, int):
-                if not least <= number < 2**31:
-                    sys.exit(f"{option}: expected a whole number from {least} to {2**31 - 1:,}, got {number}")
+                if not least <= number <= most:
+                    sys.exit(f"{option}: expected a whole number from {least} to {most:,}, got {number}")
             elif math.isnan(number) or number < 0:
                 sys.exit(f"{option}: expected a number of at least 0, got {number}")
 
