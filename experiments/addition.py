@@ -102,9 +102,9 @@ def main(options: Options) -> dict:
     """Train, evaluate after every epoch, write; returns the line."""
     if options.fast:
         options = dataclasses.replace(options, digits=1, examples=50, hidden=16, epochs=3, batch=8)
-    out = runs.folder("addition", options.out, new=True)
     pairs = questions(options.digits, options.examples, np.random.default_rng(options.seed))
     asked, answers = texts(pairs, options.digits)
+    out = runs.folder("addition", options.out, new=True)
     vocabulary = data.Vocabulary.of("0123456789+ ")  # 0, its unknown symbol, is what the decoder is given first
     encoded = [jnp.asarray(np.stack([vocabulary.encode(t) for t in side], 1)) for side in (asked, answers)]
     train = len(pairs) - len(pairs) // 10

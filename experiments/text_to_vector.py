@@ -190,7 +190,7 @@ def main(options: Options) -> dict:
             found.setdefault(name, near)
 
     chance = float((np.bincount(labels[0])[labels[1]] / len(labels[0])).mean())
-    shown = [int(np.flatnonzero(labels[1] == label)[0]) for label in range(len(texts))]
+    first = [int(np.flatnonzero(labels[1] == label)[0]) for label in range(len(texts))]
     neighbours = [
         {
             "sentence": f"[{list(texts)[labels[1][i]]}] {held_out[i][0]}",
@@ -199,7 +199,7 @@ def main(options: Options) -> dict:
                 for name, near in found.items()
             },
         }
-        for i in shown
+        for i in first
     ]
     line = {
         "precision": {name: [round(p, 4) for p in all_seeds] for name, all_seeds in precision.items()},
@@ -211,12 +211,8 @@ def main(options: Options) -> dict:
     }
     replace(out / "result.json", json.dumps({**line, "neighbours": neighbours}, indent=1) + "\n")
     for entry in neighbours:
-        print(
-            "",
-            *(f"{k}: {v}" if isinstance(v, str) else "\n   ".join([f"  {k}", *v]) for k, v in entry.items()),
-            sep="\n",
-            file=sys.stderr,
-        )
+        shown = (f"{k}: {v}" if isinstance(v, str) else "\n   ".join([f"  {k}", *v]) for k, v in entry.items())
+        print("", program.shown("\n".join(shown)), sep="\n", file=sys.stderr)
     plot(line["precision"], chance, {n: v[1] for n, v in vectors.items()}, labels[1], list(texts), out / "vectors.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
