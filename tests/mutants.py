@@ -22,6 +22,7 @@ from typing import NamedTuple
 import faults
 import faults_engines
 import faults_models
+import faults_train
 import faults_wrappers
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,13 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
-    for group in (faults.FAULTS, faults_engines.FAULTS, faults_models.FAULTS, faults_wrappers.FAULTS)
+    for group in (
+        faults.FAULTS,
+        faults_engines.FAULTS,
+        faults_models.FAULTS,
+        faults_train.FAULTS,
+        faults_wrappers.FAULTS,
+    )
     for file, some in group.items()
     for what, texts in some.items()
 }

@@ -163,9 +163,8 @@ def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any
     if name.endswith("dtype") and value is not None:
         try:
             dtype = jnp.dtype(value)
-            if jnp.issubdtype(dtype, np.number) or jnp.issubdtype(
-                dtype, np.bool_
-            ):  # not "O" or "M8", which a file may say
+            # Not "O" or "M8", which a file may say.
+            if jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_):
                 return dtype
         except TypeError:
             pass
