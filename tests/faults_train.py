@@ -74,7 +74,7 @@ FAULTS = {
         "an earlier step is saved": (
             "if last is not None and step < last:",
             "if False:",
-            "tests/full/test_experiments.py",
+            CHECKPOINTS,
         ),
         "params of another shape": ("if came != wanted:", "if False:", CHECKPOINTS),
         "steps that went are told of": ("if self._at(step).is_dir():", "if True:", CHECKPOINTS),

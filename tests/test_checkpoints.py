@@ -138,6 +138,15 @@ def test_the_damaged_step_is_saved_anew(run):
     checkpoints.close()
 
 
+def test_an_earlier_step_is_not_written_over_a_later_one(run):
+    """And the last one not again."""
+    checkpoints, _ = opened(run)
+    with pytest.raises(ValueError, match="step: expected one after the last that was saved, 20, got 15"):
+        checkpoints.save(15, state(15))
+    checkpoints.save(20, state(99))
+    assert is_state(held(run)[0], 20)
+
+
 def test_nothing_whole_names_a_file(run):
     """And is no reason to begin again, over what may be mended by hand."""
     for step in (10, 20):
