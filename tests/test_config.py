@@ -57,7 +57,9 @@ def test_a_nonlinearity_comes_back_as_the_same_function(named, rng):
 
 
 def test_a_function_without_a_name_is_used_and_not_saved():
-    """`jnp.sinc` has one, `jnp.nan_to_num` has none."""
+    """`jnp.tanh` has one, another library's tanh and `jnp.nan_to_num` have none."""
+    with pytest.raises(TypeError, match=r"cannot be saved as an option; name a function of jax.nn"):
+        jaxrnn.to_config(jaxrnn.time_distributed(np.tanh))
     cell = jaxrnn.time_distributed(jnp.nan_to_num)
     assert cell.step({}, cell.initial_carry({}), jnp.array([jnp.nan, 2]))[1].tolist() == [0, 2]
     with pytest.raises(TypeError, match=r"cannot be saved as an option; name a function of jax.nn"):
