@@ -120,7 +120,6 @@ FAULTS = {
         "numbers unbounded": ("abs(config) > LARGEST and", "False and", CONFIG),
         "unknown options dropped": ("    if unknown:\n", "    if False:\n", DATA),
         "factories of one's own forgotten": ("{**_factories(), **(factories or {})}", "{**_factories()}", DATA),
-        "lists stay lists": ("return tuple(_built(v, known", "return list(_built(v, known", CONFIG),
     },
     "data/_text.py": {
         "the mark is a symbol": ("content[len(mark) :].decode", "content.decode", DATA),

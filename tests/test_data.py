@@ -85,6 +85,9 @@ def test_files_of_a_folder_in_one_order_and_split_whole(tmp_path):
     (tmp_path / "sub" / "k.txt").write_text("k" * 99)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
     (tmp_path / "empty.txt").write_text("")
+    (tmp_path / ".hidden").mkdir()
+    for name in (".secret.txt", ".hidden/log.txt"):
+        (tmp_path / name).write_text("hidden")
     found = data.read_text(tmp_path)
     assert sorted(found) == sorted([*texts.values(), "k" * 99])
     assert found == data.read_text(tmp_path) != sorted(found)
