@@ -52,7 +52,11 @@ FAULTS = {
             "(raw, 0 * location, size, self.quantiles)",
             FORECAST,
         ),
-        "the future one step late": ("windows(future[1:], run.ys.shape[0]", "windows(future, run.ys.shape[0]", FORECAST),
+        "the future one step late": (
+            "windows(future[1:], run.ys.shape[0]",
+            "windows(future, run.ys.shape[0]",
+            FORECAST,
+        ),
         "missing values are lost on": (
             "each = jnp.where(counted, run.distribution.loss",
             "each = jnp.where(True, run.distribution.loss",

@@ -23,6 +23,7 @@ import faults
 import faults_engines
 import faults_forecaster
 import faults_models
+import faults_train
 import faults_wrappers
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
-MODULES = faults, faults_engines, faults_forecaster, faults_models, faults_wrappers
+MODULES = faults, faults_engines, faults_forecaster, faults_models, faults_train, faults_wrappers
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
     for group in (module.FAULTS for module in MODULES)

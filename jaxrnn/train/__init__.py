@@ -3,11 +3,13 @@
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
 from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
+from jaxrnn.train._seal import Damaged
 from jaxrnn.train._truncated_bptt import Losses as Losses
 from jaxrnn.train._truncated_bptt import next_symbol, truncated_bptt, weighted
 
 __all__ = [
     "Checkpoints",
+    "Damaged",
     "NotFinite",
     "Report",
     "TrainState",
