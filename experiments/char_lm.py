@@ -77,15 +77,17 @@ class Options:
     """Of that sample."""
     seed: int = 0
     """Of the parameters and of the sample."""
+    devices: int = 1
+    """Devices that share the rows of a batch; on a CPU, so many of its cores."""
     out: Path | None = None
     """The folder to write to. None: a new one in runs/, or with --resume the last of those."""
     resume: bool = False
-    """Go on with the run in `out`, with its options; of those, only `steps`, `every`, the sample's and the place of the
-    same text may be new."""
+    """Go on with the run in `out`, with its options; of those, only `steps`, `every`, `devices`, the sample's and the
+    place of the same text may be new."""
 
 
 # New with --resume: how long and what to write at the end, and where the text is, which its digest tells apart.
-MAY_CHANGE = "steps", "every", "sample", "temperature", "text"
+MAY_CHANGE = "steps", "every", "devices", "sample", "temperature", "text"
 
 
 class Read(NamedTuple):
@@ -102,6 +104,8 @@ class Read(NamedTuple):
 def main(options: Options) -> dict:
     """Train, evaluate, write; returns the last line of metrics."""
     begun = None
+    if options.devices > 1:  # before JAX has made its devices
+        jax.config.update("jax_num_cpu_devices", options.devices)
     if options.resume:
         begun = runs.folder("char_lm", options.out, new=False)
         runs.claim(begun)
@@ -160,6 +164,8 @@ def main(options: Options) -> dict:
             f"{report.steps_per_second:.1f} steps/s"
         )
 
+    if options.devices > 1:
+        state, streams = train.data_parallel(state, streams, options.devices)
     began = time.perf_counter()
     try:
         state, complete = train.fit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
@@ -192,3 +193,21 @@ def test_symbolic_sizes_of_models(name, key, rng):
     program = jax.export.export(jax.jit(run))(jax.ShapeDtypeStruct((*lead, *features), dtype))
     xs = rng.integers(0, 7, (9, 5), "int32") if dtype == "int32" else rng.standard_normal((9, 5, *features))
     assert_close(jax.tree.leaves(program.call(xs)), jax.tree.leaves(jax.jit(run)(xs)), tolerance("float32", 9))
+
+
+def test_data_parallel(key):
+    """A state and its windows come out as they were, on devices; what cannot be shared is said."""
+    model = jaxrnn.models.language_model(jaxrnn.lstm(4), 7)
+    state = jaxrnn.train.start(model, key, optax.adam(0.1), (6,))
+    windows = jaxrnn.data.Streams(np.arange(50) % 7, 6, 4)
+    placed, over = jaxrnn.train.data_parallel(state, windows, 1)
+    assert jax.tree.structure(placed) == jax.tree.structure(state)
+    assert_close(placed, state, 0)
+    assert len(over) == len(windows)
+    for k, window in enumerate(over):
+        assert_close((window, over[k]), (windows[k], windows[k]), 0)
+        assert window.tokens.sharding.spec == P(None, "rows")
+        assert window.fresh.sharding.is_fully_replicated
+    assert jax.tree.leaves(placed.carry)[0].sharding.spec == P("rows")
+    with pytest.raises(ValueError, match=r"devices: expected at most \d+, which JAX has, got 99.*jax_num_cpu_devices"):
+        jaxrnn.train.data_parallel(state, windows, 99)

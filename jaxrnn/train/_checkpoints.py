@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxrnn._core.optional import optional
 from jaxrnn.train import _seal
@@ -47,7 +48,7 @@ class Checkpoints:
             return
         with self._writing(step):
             manager = self._manager = self._manager or self._begin(last)
-            manager.save(step, args=self._orbax.args.StandardSave(state))
+            manager.save(step, args=self._orbax.args.StandardSave(jax.tree.map(_gathered, state)))
             manager.wait_until_finished()
             if jax.process_index() == 0:
                 _seal.seal(self._at(step), beside)
@@ -198,3 +199,9 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(drop)
+
+
+def _gathered(a):
+    """An array in one piece, if this process has all of it: it can then be read with any number of devices."""
+    spread = isinstance(a, jax.Array) and a.is_fully_addressable and len(a.sharding.device_set) > 1
+    return np.asarray(a) if spread else a
