@@ -17,7 +17,7 @@ from jaxrnn import data, train
 
 def trained(steps: int = 6) -> tuple[list[float], float]:
     """The losses of a small language model, and what is left of its params, over all devices there are."""
-    numbers = np.random.default_rng(0).integers(0, 11, 400)
+    numbers = np.arange(400) * 3 % 11
     model = jaxrnn.models.language_model(jaxrnn.stack(jaxrnn.lstm(8, peepholes=True), jaxrnn.gru(8)), 11, 5)
     optimizer = optax.adam(1e-2)
     update = train.make_update(train.next_symbol(model), optimizer)
