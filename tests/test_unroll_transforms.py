@@ -16,7 +16,7 @@ import pytest
 from jax import lax
 from sequences import CASES, D, H, T, by_reference, learned, normal_like, row, rows, run, stacked, weighted
 from sequences import weights_for as weights_like
-from support import assert_close, problem, tolerance, weighed
+from support import assert_close, problem, table, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import engines
@@ -103,15 +103,18 @@ FORWARD = {
 }
 
 
-@pytest.mark.parametrize("transform", FORWARD.values(), ids=FORWARD)
-def test_the_default_in_forward_mode(transform, key):
+QUICK = "jvp of jit", "vmap of jvp", "linearize of vmap", "hessian", "grad of jvp"
+
+
+@pytest.mark.parametrize("name", table(FORWARD, QUICK))
+def test_the_default_in_forward_mode(name, key):
     """Alone, under vmap and jit, twice, and with reverse mode on either side: as plain JAX through the scan."""
     params, carry, xs = problem(CASES["gru"].cell, key, 5, (2,), D, dtype="float64")
     reset = np.arange(5)[:, None] % 3 == np.arange(2)
 
     def of(engine):
         how = {"reset": reset, "engine": engine}
-        return transform(lambda xs: weighed(jaxrnn.unroll(CASES["gru"].cell, params, carry, xs, **how)[1]), xs)
+        return FORWARD[name](lambda xs: weighed(jaxrnn.unroll(CASES["gru"].cell, params, carry, xs, **how)[1]), xs)
 
     same(of(None), of(engines.scan), tolerance("float64", 4 * T))
 
