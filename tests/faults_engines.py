@@ -21,8 +21,8 @@ FAULTS = {
             f"{ORDERS} test_sizes",
         ),
         "an axis of the rule's outcome moved": (
-            "out, saved = forward(*args)\n",
-            "out, saved = forward(*args); out = jax.tree.map(lambda a: _place(a, [a], 0), out)\n",
+            "out = placed(out, args)\n",
+            "out = jax.tree.map(lambda a: _place(a, jax.tree.leaves(args), 0), out)\n",
             f"{ORDERS} test_orders",
         ),
         "batching says another axis": (
