@@ -21,7 +21,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
+from jax.custom_derivatives import SymbolicZero, zero_from_primal
 from jax.export import is_symbolic_dim as is_symbolic_dim
 from jax.extend.core import Literal as Literal
 from jax.extend.core import Primitive
@@ -61,66 +61,140 @@ def _varying(a):
     return jax.typeof(a).mat.varying
 
 
-def own_reverse(f: Callable, forward: Callable, backward: Callable, axes: Any) -> Callable:
+def own_reverse(
+    f: Callable, forward: Callable, backward: Callable, axes: Any, written: Callable | None = None
+) -> Callable:
     """f(*args) with a reverse of its own, and the usual forward mode.
 
     forward(*args) -> (out, saved): the same outputs, and what `backward` needs beside the arguments.
     backward(args, saved, ct) -> cts, the cotangents of the arguments.
     axes: a pytree prefix of the result, with the place of `vmap`'s axis in each leaf.
+    written: the same as f, as JAX differentiates it best: forward mode, and the reverse of the reverse, go through it.
+        None: through f, and through `backward` as it stands.
 
     Unlike `jax.custom_vjp`, which forward mode cannot go through: the tangents of the result are one call, linear in
-    the tangents of the arguments, that is evaluated by JAX's derivative of f, and transposed by `backward`.
+    the tangents of the arguments, that is evaluated by JAX's derivative of a function, and transposed by another.
     """
+    plain = written or f
 
     def placed(out, args):
         beside = jax.tree.leaves(args)
         return jax.tree.map(lambda axis, some: jax.tree.map(lambda a: _place(a, beside, axis), some), axes, out)
 
-    g = jax.custom_jvp(lambda *args: placed(f(*args), args))
-
-    def rule(args, tangents):
+    def with_saved(*args):
         out, saved = forward(*args)
-        out = placed(out, args)
+        return placed(out, args), saved
+
+    saving = with_saved if written is None else jax.custom_jvp(with_saved)
+
+    def differentiated(args, tangents):
+        out, saved = saving(*args)
         outs, kinds = jax.tree.flatten(out)
         types = [jax.typeof(a).to_tangent_aval() for a in outs]  # float0 for an output that has no tangent
         real = [t.dtype != jax.dtypes.float0 for t in types]
-        tangents = jax.tree.leaves(tangents)
-        moving = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
-        kept, kind = jax.tree.flatten((args, saved))
+        leaves, kind = jax.tree.flatten(args)
+        moving, given = _moving(tangents)
 
         def with_float0(some):
             some = iter(some)
             each = (next(some) if r else np.zeros(t.shape, t.dtype) for t, r in zip(types, real, strict=True))
             return jax.tree.unflatten(kinds, each)
 
-        def tangent(*operands):
-            args, structure = jax.tree.flatten(jax.tree.unflatten(kind, operands[: len(kept)])[0])
+        def at(leaves, *some):
+            """The outputs that have a tangent, at other values of the leaves that have one."""
+            args = jax.tree.unflatten(kind, _with(leaves, moving, some))
+            outs = jax.tree.leaves(placed(plain(*args), args))
+            return [a for a, r in zip(outs, real, strict=True) if r]
 
-            def at(*some):
-                there = dict(zip(moving, some, strict=True))
-                given = [there.get(i, a) for i, a in enumerate(args)]
-                outs = jax.tree.leaves(placed(f(*jax.tree.unflatten(structure, given)), given))
-                return [a for a, r in zip(outs, real, strict=True) if r]
-
-            return jax.jvp(at, [args[i] for i in moving], list(operands[len(kept) :]))[1]
-
-        def transpose(*operands):
-            args, saved = jax.tree.unflatten(kind, operands[: len(kept)])
-            cts = jax.tree.leaves(backward(args, saved, with_float0(operands[len(kept) :])))
+        def pulled(leaves, saved, ct):
+            cts = jax.tree.leaves(backward(jax.tree.unflatten(kind, leaves), saved, with_float0(ct)))
             return [cts[i] for i in moving]
 
+        def as_written(leaves, ct):
+            return list(jax.vjp(functools.partial(at, leaves), *(leaves[i] for i in moving))[1](list(ct)))
+
+        def anew(leaves, ct):
+            return pulled(leaves, forward(*jax.tree.unflatten(kind, leaves))[1], ct)
+
+        reverse = pulled if written is None else _with_reverse_as(pulled, anew, as_written)
         moved = _linear.bind(
-            *kept,
-            *(tangents[i] for i in moving),
-            n=len(kept),
-            f=tangent,
-            transpose=transpose,
+            *leaves,
+            *jax.tree.leaves(saved),
+            *given,
+            n=len(leaves) + len(jax.tree.leaves(saved)),
+            f=lambda *a: jax.jvp(
+                functools.partial(at, a[: len(leaves)]), [a[i] for i in moving], list(a[len(a) - len(moving) :])
+            )[1],
+            transpose=lambda *a: reverse(
+                list(a[: len(leaves)]),
+                jax.tree.unflatten(jax.tree.structure(saved), a[len(leaves) : len(a) - sum(real)]),
+                list(a[len(a) - sum(real) :]),
+            ),
             types=tuple(t for t, r in zip(types, real, strict=True) if r),
         )
-        return out, with_float0(moved)
+        return out, saved, with_float0(moved)
+
+    g = jax.custom_jvp(lambda *args: placed(f(*args), args))
+
+    def rule(args, tangents):
+        out, _, moved = differentiated(args, tangents)
+        return out, moved
+
+    g.defjvp(rule, symbolic_zeros=True)
+    if isinstance(saving, jax.custom_jvp):
+
+        def rule_of_saving(args, tangents):
+            out, saved, moved = differentiated(args, tangents)
+            # What is saved is a function of the arguments, by which `_with_reverse_as` differentiates.
+            return (out, saved), (moved, jax.tree.map(lambda a: zero_from_primal(a, symbolic_zeros=True), saved))
+
+        saving.defjvp(rule_of_saving, symbolic_zeros=True)
+    return g
+
+
+def _with_reverse_as(pulled: Callable, anew: Callable, as_written: Callable) -> Callable:
+    """pulled(leaves, saved, ct), whose derivative is that of anew(leaves, ct) forwards, as_written(leaves, ct) backwards.
+
+    All three are the same function: `saved` follows from `leaves`.
+    """
+    g = jax.custom_jvp(pulled)
+
+    def rule(operands, tangents):
+        leaves, _, ct = operands
+        result, n, operands = g(*operands), len(leaves), [*leaves, *ct]
+        moving, given = _moving((tangents[0], tangents[2]))
+
+        def of(function):
+            return lambda operands: (
+                lambda *some: (lambda all_: function(all_[:n], all_[n:]))(_with(operands, moving, some))
+            )
+
+        def f(*a):
+            kept, t = a[: len(operands)], list(a[len(operands) :])
+            return jax.jvp(of(anew)(kept), [kept[i] for i in moving], t)[1]
+
+        def transpose(*a):
+            kept, cts = a[: len(operands)], list(a[len(operands) :])
+            return list(jax.vjp(of(as_written)(kept), *(kept[i] for i in moving))[1](cts))
+
+        types = tuple(jax.typeof(a).to_tangent_aval() for a in result)
+        return result, _linear.bind(*operands, *given, n=len(operands), f=f, transpose=transpose, types=types)
 
     g.defjvp(rule, symbolic_zeros=True)
     return g
+
+
+def _moving(tangents):
+    """The places of the leaves that have a tangent, and these."""
+    leaves = jax.tree.leaves(tangents)
+    moving = [i for i, t in enumerate(leaves) if not isinstance(t, SymbolicZero)]
+    return moving, [leaves[i] for i in moving]
+
+
+def _with(leaves, at, some):
+    """The leaves with others in these places."""
+    there = dict(zip(at, some, strict=True))
+    return [there.get(i, a) for i, a in enumerate(leaves)]
 
 
 # out = f(*kept, *moving), linear in `moving`; n of the operands are kept. transpose(*kept, *cts) gives the cotangents

@@ -97,6 +97,7 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
         axes=(0, 1),  # first in the carry, after time in what is stacked
+        written=functools.partial(_as_written, cell, p),
     )
     return rule(params, carry, xs)
 
@@ -126,6 +127,12 @@ def _primal_only(cell, p: Plan, params, carry, xs):
     """The forward loop without a gradient: the last carry, and the stacked carry leaves that `output` reads."""
     size = length(steps(xs), AHEAD)
     end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
+    return end, stacked
+
+
+def _as_written(cell, p: Plan, params, carry, xs):
+    """The same for JAX to differentiate: neither cut into chunks nor with several steps in an iteration."""
+    end, (stacked, _) = _loop(cell, p, p.advance, [], steps(xs), 1, params, carry, xs)
     return end, stacked
 
 
