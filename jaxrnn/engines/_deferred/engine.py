@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core import checks, taps
-from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.cell import Carry, Cell, Inputs, Params, advance
 from jaxrnn._core.jax_internals import is_symbolic, own_reverse, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
@@ -131,9 +131,13 @@ def _primal_only(cell, p: Plan, params, carry, xs):
 
 
 def _as_written(cell, p: Plan, params, carry, xs):
-    """The same for JAX to differentiate: neither cut into chunks nor with several steps in an iteration."""
-    end, (stacked, _) = _loop(cell, p, p.advance, [], steps(xs), 1, params, carry, xs)
-    return end, stacked
+    """The same for JAX to differentiate: the loop of `scan`."""
+
+    def step(carry, x):
+        new = advance(cell.stages, params, carry, cell.drive(params, x))
+        return new, [a for a, s in zip(jax.tree.leaves(new), p.output_reads, strict=True) if s]
+
+    return loop(step, carry, xs)
 
 
 def _forward_saving(cell, p: Plan, chunk, params, carry, xs):
