@@ -192,7 +192,10 @@ def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
 
 
 def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, *rows: Any) -> tuple[int, tuple[int, ...]]:
-    """Raise if the arguments of `unroll`, all of them in its order, do not fit one another; return T and batch axes."""
+    """Raise if the arguments of `unroll`, all of them in its order, do not fit one another; return T and batch axes.
+
+    lengths, mask and reset are as `rows.read` gives them.
+    """
     lengths, mask, reset, reverse, engine, key_ = rows
     if not hasattr(cell, "start"):
         came = getattr(cell, "__name__", None) or describe(cell)
@@ -274,10 +277,11 @@ def _lengths(lengths: Any, mask: Any, time: int, batch: tuple[int, ...]) -> None
 
 
 def _in_row(index: Any) -> str:
-    return f" in row {_row(index)}" if len(index) else ""
+    return f" in row {place(index)}" if len(index) else ""
 
 
-def _row(index: Any) -> str:
+def place(index: Any) -> str:
+    """An index for a message: a number, or a tuple of several."""
     index = tuple(int(i) for i in index)
     return str(index[0]) if len(index) == 1 else str(index)
 
@@ -293,4 +297,4 @@ def tokens(numbers: Any, size: int, name: str, like: Any = None, valid: Any = Tr
     wrong = ((np.asarray(numbers) < 0) | (np.asarray(numbers) >= size)) & np.asarray(valid)
     if wrong.any():
         at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-        raise ValueError(f"{name}: expected numbers below V={size}, got {int(np.asarray(numbers)[at])} at {_row(at)}")
+        raise ValueError(f"{name}: expected numbers below V={size}, got {int(np.asarray(numbers)[at])} at {place(at)}")

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxrnn import engines
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, step_with
+from jaxrnn._core.rows import read
 from jaxrnn.run._choice import choice
 from jaxrnn.run._unroll import unroll
 
@@ -56,9 +57,9 @@ def explain(
     carry: Carry | None,
     xs: Inputs,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     reverse: bool = False,
     engine: Engine | None = None,
     key: jax.Array | None = None,
@@ -68,6 +69,7 @@ def explain(
     The forward pass and its gradient are compiled for the current device, to read off the memory that they need.
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
+    lengths, mask, reset = read(lengths, mask, reset)
     _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     layers: list[Layer] = []
     described = repr(cell)
