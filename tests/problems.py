@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import Any
 
@@ -9,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from drawn import MEMBERS, Case
+from reference import each
 from support import double, tolerance
-from trees import by_row, made
+from trees import made, node
 
 FLAGGED = ("with_reset", "with_mask")
 
@@ -175,3 +177,36 @@ def typed(a: np.ndarray, how: str) -> Any:
 
 def normal(rng: np.random.Generator, tree: Any, scale: float = 0.5) -> Any:
     return jax.tree.map(lambda a: (scale * rng.standard_normal(a.shape)).astype(a.dtype), tree)
+
+
+def from_behind(restarts, reverse):
+    """A restart parts the row: who comes from the other side starts anew at the neighbour of its step."""
+    moved = np.zeros_like(restarts)
+    if reverse:
+        moved[1:] = restarts[:-1]
+    else:
+        moved[:-1] = restarts[1:]
+    return moved
+
+
+def by_row(tree, params, carry, xs, rows, reverse):
+    """(carry, ys) of all rows, each by itself; rows: lengths [...], mask and reset [T, ...]."""
+    n, batch = node(tree), xs.shape[1:-1]
+    start = n.start(params)
+    one = n.over(
+        params, start, start, np.zeros((1, xs.shape[-1])), [True], {False: [False], True: [False]}, back=False
+    )[1]
+    ys = each(lambda y: np.zeros((*xs.shape[:-1], *y.shape[1:])), one)
+    ends = (
+        each(lambda a: np.broadcast_to(a, (*batch, *a.shape)).copy(), start) if carry is None else each(np.copy, carry)
+    )
+    lengths, mask, reset = rows
+    for row in np.ndindex(*batch):
+        here = (slice(None, lengths[row]), *row)
+        state = each(operator.itemgetter(row), ends)
+        restarts = {reverse: reset[here], not reverse: from_behind(reset[here], reverse)}
+        state, y = n.over(params, start, state, xs[here], mask[here], restarts, back=reverse)
+        each(lambda a, b, at=row: a.__setitem__(at, b), ends, state)
+        each(lambda a, b, at=here: a.__setitem__(at, b), ys, y)
+    taken = mask & (np.arange(len(xs)).reshape(-1, *[1] * len(batch)) < lengths)
+    return ends, each(lambda y: np.where(taken.reshape(*taken.shape, *[1] * (y.ndim - taken.ndim)), y, 0), ys)

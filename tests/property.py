@@ -13,6 +13,7 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import warnings
@@ -34,9 +35,9 @@ def tried(case: Case) -> tuple[str, str]:
         return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
-def kind(said: str) -> str:
-    """A failure without its numbers."""
-    return "".join(c for c in said[:60] if not c.isdigit())
+def kind(case: Case, said: str) -> str:
+    """A failure without its numbers, and the outermost of the tree."""
+    return case.tree[0] + "".join(c for c in said[:60] if not c.isdigit())
 
 
 def smaller(case: Case) -> list[Case]:
@@ -63,7 +64,7 @@ def least(case: Case, said: str, tries: int = 60) -> tuple[Case, str]:
             seen.add(other)
             tries -= 1
             found = tried(other)[1]
-            if found and kind(found) == kind(said):
+            if found and kind(case, found) == kind(case, said):
                 case, said = other, found
                 break
         else:
@@ -80,7 +81,7 @@ def piece(number: int, count: int) -> tuple[collections.Counter, list[tuple[Case
             what, said = tried(case)
             counts.update(["cases", what, f"by {case.how}"])
             if said:
-                failures.setdefault(kind(said), (case, said))
+                failures.setdefault(kind(case, said), (case, said))
         return counts, [least(*found) for found in failures.values()]
 
 
@@ -94,6 +95,8 @@ def main() -> None:
     if options.case:
         print(judge(eval(options.case, {"Case": Case})))  # raises where it fails
         return
+    for stop in signal.SIGINT, signal.SIGTERM:  # a shell's background job is born deaf to the first
+        signal.signal(stop, signal.default_int_handler)
     began, total, failed = time.monotonic(), collections.Counter(), set()
     sizes = [min(PIECE, options.count - i) for i in range(0, options.count, PIECE)]
     # A process ends after some pieces, and the programs that it keeps with it.
@@ -106,13 +109,12 @@ def main() -> None:
             counts, failures = done.result()
             total.update(counts)
             for case, said in failures:
-                if kind(said) not in failed:
+                if kind(case, said) not in failed:
                     print(f"FAILED {said}\n  python tests/property.py --case {str(case)!r}", flush=True)
-                failed.add(kind(said))
-            if sys.stderr.isatty():
-                print(f"\r{total['cases']} of {options.count}, {total['failed']} failed", end="", file=sys.stderr)
+                failed.add(kind(case, said))
+            print(f"\r{total['cases']} of {options.count}, {total['failed']} failed", end="", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped")
+        print("stopped: what runs is still waited for")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     minutes = (time.monotonic() - began) / 60

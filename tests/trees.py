@@ -10,7 +10,6 @@ A tree prints as what makes it. The loops are float64, for one row, and know one
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -113,8 +112,9 @@ def made(tree: tuple, **types: Any) -> Any:
 class Node(NamedTuple):
     """A composition of one row: where it starts, and how it goes over all steps.
 
-    over(params, start, carry, xs [n, D], taken [n], restarts [n], back) -> (carry, ys [n, ...]). `start` is the carry
-    of a restart; `back`: from the last step to the first. ys mean nothing where no step is taken.
+    over(params, start, carry, xs [n, D], taken [n], restarts, back=) -> (carry, ys [n, ...]). `start` is the carry of a
+    restart; `back`: from the last step to the first; restarts [n] are by the way that is gone. ys mean nothing where no
+    step is taken.
     """
 
     start: Callable
@@ -174,7 +174,7 @@ def node(tree: tuple, after: tuple[Callable, ...] = ()) -> Node:
     if kind in BARE or kind in ("precision", "with_reset", "with_mask"):
         return node(parts[0], after)
     if kind == "time_distributed":
-        return Node(lambda params: (), lambda params, start, carry, xs, *_: (carry, np.tanh(xs)))
+        return Node(lambda params: (), lambda params, start, carry, xs, *_, back: (carry, np.tanh(xs)))
     inner = [node(part, after) for part in parts if isinstance(part, tuple)]
     if kind.startswith("stack"):
         return layers(inner, skip=kind == "stack_skip")
@@ -192,11 +192,11 @@ def zoned(rates):
 
 
 def over_steps(step: Step, after) -> Node:
-    def over(params, start, carry, xs, taken, restarts, back):
+    def over(params, start, carry, xs, taken, restarts, *, back):
         ys = each(lambda a: np.zeros((len(xs), *a.shape)), step.output(start))
         times = range(len(xs))
         for t in reversed(times) if back else times:
-            if restarts[t]:
+            if restarts[back][t]:
                 carry = start
             if taken[t]:
                 new = step.advance(params, carry, xs[t])
@@ -210,11 +210,11 @@ def over_steps(step: Step, after) -> Node:
 
 
 def layers(inner: list[Node], *, skip: bool) -> Node:
-    def over(params, start, carry, xs, *rows):
+    def over(params, start, carry, xs, *rows, back):
         new, ys, seen = {}, [], xs
         for i, layer in enumerate(inner):
             name = f"layer_{i}"
-            new[name], y = layer.over(params[name], start[name], carry[name], seen, *rows)
+            new[name], y = layer.over(params[name], start[name], carry[name], seen, *rows, back=back)
             ys.append(y)
             seen = np.concatenate([xs, y], -1) if skip else y
         return new, np.concatenate(ys, -1) if skip else ys[-1]
@@ -224,16 +224,9 @@ def layers(inner: list[Node], *, skip: bool) -> Node:
 
 
 def two_ways(forward: Node, backward: Node, merge) -> Node:
-    """A restart parts the row: who comes from the other side starts anew at the neighbour of its step."""
-
-    def over(params, start, carry, xs, taken, restarts, back):
-        moved = np.zeros_like(restarts)
-        if back:
-            moved[1:] = restarts[:-1]
-        else:
-            moved[:-1] = restarts[1:]
-        a, ys = forward.over(*(t["forward"] for t in (params, start, carry)), xs, taken, restarts, back)
-        b, zs = backward.over(*(t["backward"] for t in (params, start, carry)), xs, taken, moved, not back)
+    def over(params, start, carry, *rows, back):
+        a, ys = forward.over(*(t["forward"] for t in (params, start, carry)), *rows, back=back)
+        b, zs = backward.over(*(t["backward"] for t in (params, start, carry)), *rows, back=not back)
         return {"forward": a, "backward": b}, merge(ys, zs)
 
     both = {"forward": forward, "backward": backward}
@@ -241,7 +234,7 @@ def two_ways(forward: Node, backward: Node, merge) -> Node:
 
 
 def learned(inner: Node) -> Node:
-    return Node(lambda params: params["initial_carry"], lambda params, *args: inner.over(params["cell"], *args))
+    return Node(lambda p: p["initial_carry"], lambda p, *args, back: inner.over(p["cell"], *args, back=back))
 
 
 def normed(inner: Node) -> Node:
@@ -257,15 +250,17 @@ def normed(inner: Node) -> Node:
     def cell(params):
         return weights(params, params["cell"], "cell")
 
-    return Node(lambda p: inner.start(cell(p)), lambda params, *args: inner.over(cell(params), *args))
+    return Node(lambda p: inner.start(cell(p)), lambda p, *args, back: inner.over(cell(p), *args, back=back))
 
 
 def beside(kind: str, inner: Node) -> Node:
     """Layers before or after it, that see one step each."""
 
-    def over(params, start, carry, xs, *rows):
+    def over(params, start, carry, xs, *rows, back):
         own = params if kind == "residual" else params["cell"]
-        carry, ys = inner.over(own, start, carry, xs @ params["kernel"] if kind == "bottleneck" else xs, *rows)
+        carry, ys = inner.over(
+            own, start, carry, xs @ params["kernel"] if kind == "bottleneck" else xs, *rows, back=back
+        )
         if kind == "residual":
             ys = ys + xs
         elif kind == "projection":
@@ -276,23 +271,3 @@ def beside(kind: str, inner: Node) -> Node:
         return carry, ys
 
     return Node(inner.start if kind == "residual" else lambda params: inner.start(params["cell"]), over)
-
-
-def by_row(tree, params, carry, xs, rows, reverse):
-    """(carry, ys) of all rows, each by itself; rows: lengths [...], mask and reset [T, ...]."""
-    n, batch = node(tree), xs.shape[1:-1]
-    start = n.start(params)
-    one = n.over(params, start, start, np.zeros((1, xs.shape[-1])), [True], [False], False)[1]
-    ys = each(lambda y: np.zeros((*xs.shape[:-1], *y.shape[1:])), one)
-    ends = (
-        each(lambda a: np.broadcast_to(a, (*batch, *a.shape)).copy(), start) if carry is None else each(np.copy, carry)
-    )
-    lengths, mask, reset = rows
-    for row in np.ndindex(*batch):
-        here = (slice(None, lengths[row]), *row)
-        state = each(operator.itemgetter(row), ends)
-        state, y = n.over(params, start, state, xs[here], mask[here], reset[here], reverse)
-        each(lambda a, b, at=row: a.__setitem__(at, b), ends, state)
-        each(lambda a, b, at=here: a.__setitem__(at, b), ys, y)
-    taken = mask & (np.arange(len(xs)).reshape(-1, *[1] * len(batch)) < lengths)
-    return ends, each(lambda y: np.where(taken.reshape(*taken.shape, *[1] * (y.ndim - taken.ndim)), y, 0), ys)
