@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +121,9 @@ def _sum(carry, e):
 def _norms(gradient, rows):
     """The norm of each field, and of all fields together, over the axes after those of the rows."""
     fields = {
-        jax.tree_util.keystr(path, simple=True, separator="."): _norm(g.reshape(*g.shape[:rows], -1))
+        jax.tree_util.keystr(path, simple=True, separator="."): _norm(
+            g.reshape(*g.shape[:rows], math.prod(g.shape[rows:]))
+        )
         for path, g in jax.tree_util.tree_leaves_with_path(gradient)
     }
     dtype = common(*fields.values())
