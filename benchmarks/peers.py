@@ -6,6 +6,8 @@ the speed of this machine's best product. The contenders are in `contenders.py`.
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks.contenders import ALL, JAX_PEERS, PEERS, WHAT, contender, present
 from benchmarks.protocol import Report, floor_ms, gemm_peak, geometric_mean, interleaved, rnn_flops, setting, show
 from benchmarks.protocol import table_row as row_of
@@ -37,6 +39,8 @@ def table(
     seconds: how long a row is timed. dtype: float32 or bfloat16. engine: one of jaxrnn.engines by name; None: what
     `unroll` takes by itself. Medians, and every JAX peer's memory and compilation, are in the JSON lines.
     """
+    if unknown := set(peers) - set(PEERS):
+        sys.exit(f"peers: expected some of {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
     here = [name for name in peers if present(name)]
     facts = setting("flax", *dict.fromkeys(JAX_PEERS[n][0] if n in JAX_PEERS else n for n in here if n != "cudnn"))
     facts |= {"type": dtype, "engine": engine or "as unroll chooses"}

@@ -31,8 +31,9 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from jaxrnn import data
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import encoder_decoder
 
@@ -101,10 +102,9 @@ def main(options: Options) -> dict:
     """Train, evaluate after every epoch, write; returns the line."""
     if options.fast:
         options = dataclasses.replace(options, digits=1, examples=50, hidden=16, epochs=3, batch=8)
-    out = runs.folder("addition", options.out, new=True)
-    out.mkdir(parents=True, exist_ok=True)
     pairs = questions(options.digits, options.examples, np.random.default_rng(options.seed))
     asked, answers = texts(pairs, options.digits)
+    out = runs.folder("addition", options.out, new=True)
     vocabulary = data.Vocabulary.of("0123456789+ ")  # 0, its unknown symbol, is what the decoder is given first
     encoded = [jnp.asarray(np.stack([vocabulary.encode(t) for t in side], 1)) for side in (asked, answers)]
     train = len(pairs) - len(pairs) // 10
@@ -159,7 +159,7 @@ def main(options: Options) -> dict:
         "seconds": round(seconds, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps({**line, "curve": curve}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "curve": curve}) + "\n")
     plot(curve, options, out / "addition.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -188,9 +188,9 @@ def plot(curve: list[dict], options: Options, path: Path) -> None:
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=150)
+    runs.save_figure(figure, path)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "addition", __doc__)

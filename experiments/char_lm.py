@@ -11,22 +11,24 @@ Writes to --out: model.json and checkpoints/ (for experiments.sample), metrics.j
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
+import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
-from experiments.description import load_description, save_description
+from experiments import program, runs
+from experiments.description import check_same, identity_of, load_description, save_description
 from experiments.rulers import rulers
 from jaxrnn import data, decode, train
 from jaxrnn._core.optional import optional
@@ -75,33 +77,51 @@ class Options:
     """Of that sample."""
     seed: int = 0
     """Of the parameters and of the sample."""
+    devices: int = 1
+    """Devices that share the rows of a batch; on a CPU, so many of its cores."""
     out: Path | None = None
     """The folder to write to. None: a new one in runs/, or with --resume the last of those."""
     resume: bool = False
-    """Go on with the run in `out`, with its options; of those, only `steps`, `every` and the sample's may be new."""
+    """Go on with the run in `out`, with its options; of those, only `steps`, `every`, `devices`, the sample's and the
+    place of the same text may be new."""
+
+
+# New with --resume: how long and what to write at the end, and where the text is, which its digest tells apart.
+MAY_CHANGE = "steps", "every", "devices", "sample", "temperature", "text"
+
+
+class Read(NamedTuple):
+    """A text, read and numbered."""
+
+    text: str  # to learn from
+    held_out_text: str
+    vocabulary: data.Vocabulary
+    numbers: np.ndarray  # of `text`
+    held_out: np.ndarray
+    sha256: str  # of all of it
 
 
 def main(options: Options) -> dict:
     """Train, evaluate, write; returns the last line of metrics."""
-    out = runs.folder("char_lm", options.out, new=not options.resume)
-    options = dataclasses.replace(options, out=out)
+    begun = None
+    if options.devices > 1:  # before JAX has made its devices
+        jax.config.update("jax_num_cpu_devices", options.devices)
     if options.resume:
-        runs.check_resumable(options, may_change=("steps", "every", "sample", "temperature"))
-    texts = standard_library() if options.text is None else data.read_text(options.text)
-    text, held_out_text = data.split_text(texts, options.held_out)
-    vocabulary = data.Vocabulary.of(text, options.symbols, at_least=2, at_most=options.vocabulary)
-    numbers, held_out = vocabulary.encode(text), vocabulary.encode(held_out_text)
+        begun = runs.folder("char_lm", options.out, new=False)
+        runs.claim(begun)
+        runs.check_resumable(dataclasses.replace(options, out=begun), MAY_CHANGE)
+    elif options.out is not None:
+        runs.check_free(options.out)  # before the text is read
+    choose = decode.sampling(options.temperature)
+    read = read_in(options)
     where = options.text or "Python's standard library"
-    print(f"{where}: {len(numbers):,} {options.symbols} to learn from, {len(held_out):,} held out, V={len(vocabulary)}")
+    print(
+        f"{where}: {len(read.numbers):,} {options.symbols} to learn from, {len(read.held_out):,} held out, "
+        f"V={len(read.vocabulary)}"
+    )
 
-    layer = jaxrnn.CELLS[options.cell](options.hidden)
-    if options.weight_drop:
-        layer = jaxrnn.weight_drop(layer, options.weight_drop)
-    cell = jaxrnn.stack(*[layer] * options.layers, dropout=options.dropout)
-    if options.dropout:
-        cell = jaxrnn.dropout(cell, input=options.dropout, output=options.dropout)
-    model = jaxrnn.models.language_model(cell, len(vocabulary), options.embedding)
-    streams = data.Streams(numbers, options.batch, options.window)
+    model = model_of(options, len(read.vocabulary))
+    streams = data.Streams(read.numbers, options.batch, options.window)
     losses = train.next_symbol(model)
     rate = optax.warmup_cosine_decay_schedule(0.0, options.rate, min(100, options.steps // 10), options.steps, 1e-5)
     optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.adamw(rate, weight_decay=options.decay))
@@ -110,45 +130,49 @@ def main(options: Options) -> dict:
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
 
-    digest = hashlib.sha256("".join(texts).encode()).hexdigest()
-    if options.resume and load_description(out)[2]["text_sha256"] != digest:
-        sys.exit(f"resume: the text is not the one that the run in {out} learnt from")
-    save_description(out, model, vocabulary, options=runs.plain(options), text_sha256=digest)
-    checkpoints = Checkpoints(out)
-    log = out / "metrics.jsonl"
-    if options.resume and checkpoints.latest() is not None:
-        state = checkpoints.restore(state)
-    runs.keep_until(log, int(state.step))
-    if options.resume:
-        print(f"going on with {out} at step {int(state.step)}")
-
     evaluate = train.make_evaluate(losses)
-    held_out_streams = data.Streams(held_out, min(options.batch, len(held_out) - 1), options.window)
+    held_out_streams = data.Streams(read.held_out, min(options.batch, len(read.held_out) - 1), options.window)
     fresh = model.initial_carry(state.params, (held_out_streams.batch_size,))
 
+    def held_out_bits(state):
+        return evaluate(state.params, fresh, held_out_streams) / math.log(2)
+
+    out = begun or runs.folder("char_lm", options.out, new=True)
+    log, checkpoints = out / "metrics.jsonl", Checkpoints(out, tell=functools.partial(print, file=sys.stderr))
+    run, lines = secrets.token_hex(8), []  # the former tells two runs with the same options apart
+    if options.resume:
+        state, lines, run = gone_on_with(checkpoints, state, model, read, run)
+    kept = {"options": {**runs.plain(options), "out": str(out)}, "text_sha256": read.sha256, "run": run}
+    identity = save_description(out, model, read.vocabulary, **kept)
+    if not options.resume:
+        checkpoints.save(0, state, {"identity": identity, "lines": lines})  # a full disk is found before the work
+    runs.write_lines(log, lines)
+
     def on_report(report, state):
-        bits = evaluate(state.params, fresh, held_out_streams) / math.log(2)
-        checkpoints.save(report.step, state)
         line = {
             **report._asdict(),
             "loss": report.loss / math.log(2),
-            "held_out": bits,
+            "held_out": held_out_bits(state),
             "rate": float(np.asarray(rate(report.step))),
         }
-        with log.open("a") as file:
+        lines.append(line)
+        checkpoints.save(report.step, state, {"identity": identity, "lines": lines})
+        with log.open("a", encoding="utf-8") as file:  # if it does not come so far, the checkpoint has the line
             file.write(json.dumps(line) + "\n")
         print(
-            f"step {report.step:5d}   train {line['loss']:.3f}   held out {bits:.3f} bits per symbol   "
+            f"step {report.step:5d}   train {line['loss']:.3f}   held out {line['held_out']:.3f} bits per symbol   "
             f"{report.steps_per_second:.1f} steps/s"
         )
 
+    if options.devices > 1:
+        state, streams = train.data_parallel(state, streams, options.devices)
     began = time.perf_counter()
     try:
         state, complete = train.fit(
             update, state, streams, options.steps, every=options.every, on_report=on_report, unit="nats"
         )
     except train.NotFinite as error:
-        checkpoints.save(int(error.state.step), error.state)
+        checkpoints.save(int(error.state.step), error.state, {"identity": identity, "lines": lines})
         sys.exit(f"stopped, and saved as it was before: {error}")
     finally:
         checkpoints.close()
@@ -156,31 +180,96 @@ def main(options: Options) -> dict:
     if not complete:
         print(f"interrupted, and saved at step {int(state.step)} in {out}; --resume goes on")
         return {}
+    if not lines or lines[-1]["step"] != int(state.step):  # a log that jaxrnn 0.1.0 left without its last line
+        print(f"no line of metrics for step {int(state.step)} was found: evaluated anew")
+        lines.append({"step": int(state.step), "held_out": held_out_bits(state)})
+        runs.write_lines(log, lines)
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
     bits = lines[-1]["held_out"]
     began = time.perf_counter()
-    found = rulers(numbers, held_out, len(vocabulary), text, held_out_text)
+    found = rulers(read.numbers, read.held_out, len(read.vocabulary), read.text, read.held_out_text)
     print(f"\nbits per symbol of the held-out text (rulers took {time.perf_counter() - began:.0f} s)")
-    for name, value in sorted([*found.items(), (str(cell), bits)], key=lambda ruler: -ruler[1]):
+    for name, value in sorted([*found.items(), (str(model.cell), bits)], key=lambda ruler: -ruler[1]):
         print(f"  {value:6.3f}  {name}")
     plot(lines, found, out / "loss.png")
 
-    prime = vocabulary.encode(held_out_text[:100])
     _, written = decode.generate(
         model.step,
         state.params,
         model.initial_carry(state.params),
-        prime,
+        read.vocabulary.encode(read.held_out_text[:100]),
         options.sample,
         key=jax.random.key(options.seed),
-        choose=decode.sampling(options.temperature),
+        choose=choose,
     )
     print(f"\n--- {options.sample} symbols of its own after the first 100 held out, temperature {options.temperature}")
-    print(vocabulary.decode(np.asarray(written)))
+    print(program.shown(read.vocabulary.decode(np.asarray(written))))
     print(f"---\nwritten to {out}: metrics.jsonl, loss.png, model.json, checkpoints/")
     print(f"more of it: make sample ARGS='--model {out}'")
     return {**lines[-1], "rulers": found}
+
+
+def read_in(options: Options) -> Read:
+    """The text, numbered; exits with the option to change where it is too short to be learnt from and judged by."""
+    texts = standard_library() if options.text is None else data.read_text(options.text)
+    text, held_out_text = data.split_text(texts, options.held_out)
+    vocabulary = data.Vocabulary.of(text, options.symbols, at_least=2, at_most=options.vocabulary)
+    numbers, held_out = vocabulary.encode(text), vocabulary.encode(held_out_text)
+
+    def said(option):
+        value, default = getattr(options, option), Options.__dataclass_fields__[option].default
+        return f"--{option.replace('_', '-')} {value}" + " (the default)" * (value == default)
+
+    if len(numbers) <= options.batch:
+        sys.exit(
+            f"text: {len(numbers):,} {options.symbols} to learn from are too few for {said('batch')}: expected more "
+            f"than one for each of these streams; give a longer text or a --batch below {max(len(numbers), 2)}"
+        )
+    if len(held_out) < 2:
+        sys.exit(
+            f"text: with {said('held_out')}, {len(held_out)} of {len(numbers) + len(held_out):,} {options.symbols} are "
+            "held out, and to judge by them takes 2; give a longer text or a larger --held-out"
+        )
+    if len(vocabulary) < 2:
+        sys.exit(
+            f"text: none of its {len(numbers):,} {options.symbols} to learn from comes twice: give a longer text, or "
+            "other --symbols"
+        )
+    return Read(text, held_out_text, vocabulary, numbers, held_out, hashlib.sha256("".join(texts).encode()).hexdigest())
+
+
+def model_of(options: Options, symbols: int) -> jaxrnn.models.LanguageModel:
+    """The model that the options ask for."""
+    layer = jaxrnn.CELLS[options.cell](options.hidden)
+    if options.weight_drop:
+        layer = jaxrnn.weight_drop(layer, options.weight_drop)
+    cell = jaxrnn.stack(*[layer] * options.layers, dropout=options.dropout)
+    if options.dropout:
+        cell = jaxrnn.dropout(cell, input=options.dropout, output=options.dropout)
+    return jaxrnn.models.language_model(cell, symbols, options.embedding)
+
+
+def gone_on_with(checkpoints: Checkpoints, state: train.TrainState, model: Any, read: Read, run: str) -> tuple:
+    """(the state of the newest whole checkpoint, the lines of metrics up to it, the run that it is of).
+
+    `state`, if none was saved yet; `run`, if the run has no name. Exits, or raises, where something is of another run.
+    """
+    out = checkpoints.folder
+    more = load_description(out)[2]
+    if more.get("text_sha256") != read.sha256:
+        sys.exit(f"resume: the text is not the one that the run in {out} learnt from")
+    if identity_of(model, read.vocabulary, more.get("run")) != more["identity"]:
+        sys.exit(f"resume: model.json in {out} has another model or vocabulary than its options and its text give")
+    beside = checkpoints.beside()
+    check_same(out, more["identity"], beside)
+    run = more.get("run", run)
+    if checkpoints.latest() is None:
+        print(f"no checkpoint in {out} yet: going on with it at step 0")
+        return state, [], run
+    state = checkpoints.restore(state)
+    lines = beside["lines"] if beside else runs.logged_until(out / "metrics.jsonl", int(state.step))
+    print(f"going on with {out} at step {int(state.step)}")
+    return state, lines, run
 
 
 def standard_library() -> list[str]:
@@ -195,7 +284,7 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     steps = [line["step"] for line in lines]
-    axes.plot(steps, [line["loss"] for line in lines], label="train", color="tab:blue", alpha=0.6)
+    axes.plot(steps, [line.get("loss", math.nan) for line in lines], label="train", color="tab:blue", alpha=0.6)
     axes.plot(
         steps, [line["held_out"] for line in lines], label="held out", color="tab:orange", marker="o", markersize=3
     )
@@ -208,9 +297,9 @@ def plot(lines: list[dict], found: dict, path: Path) -> None:
     axes.set(xlabel="updates", ylabel="bits per symbol", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    runs.save_figure(figure, path, dpi=120)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(runs.parse(Options, "char_lm", __doc__))
+    program.run(Options, main, "char_lm", __doc__)

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner
 from jaxrnn import diagnostics
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import identity, normal, uniform_hidden
 
@@ -151,7 +152,6 @@ def main(options: Options) -> dict:
         tiny = {"T": 12, "hidden": 4, "seeds": 2, "updates": 5, "batch": 4, "sequences": 50, "rows": 3}
         options = dataclasses.replace(options, cells=("orthogonal", "lstm"), **tiny)
     out, began = runs.folder("gradient_flow", options.out, new=True), time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         found = dict(zip(options.cells, pool.map(lambda name: examine(options, name), options.cells), strict=True))
     norms = {name: {when: np.stack(of.pop("norms")) for when, of in both.items()} for name, both in found.items()}
@@ -165,7 +165,7 @@ def main(options: Options) -> dict:
         name: {when: [float(f"{v:.3e}") for v in np.median(a, (0, 2))] for when, a in both.items()}
         for name, both in norms.items()
     }
-    (out / "result.json").write_text(json.dumps({**line, "median_norms": kept}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "median_norms": kept}) + "\n")
     plot(found, norms, out / "flow.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -192,9 +192,9 @@ def plot(found: dict[str, Any], norms: dict[str, dict[str, np.ndarray]], path: P
             axes.grid(alpha=0.25, linewidth=0.6)
         panels[0].set_ylabel("gradient that is left: |∂L/∂carry at T-k|\nrelative to that at T")
         panels[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "gradient_flow", __doc__)

@@ -33,7 +33,8 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import chrono, identity, normal
 
@@ -177,7 +178,6 @@ def main(options: Options) -> dict:
         tiny = {"adding": (12,), "copy": (5,), "cells": options.cells[-2:], "hidden": 4, "seeds": 2, "steps": 4}
         options = dataclasses.replace(options, **tiny, batch=3)
     out = runs.folder("long_memory", options.out, new=True)
-    out.mkdir(parents=True, exist_ok=True)
     asked = [(task, T, name) for task in TASKS for T in getattr(options, task) for name in options.cells]
     began = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -187,7 +187,7 @@ def main(options: Options) -> dict:
     results = {f"{task} T={T} {name}": result for (task, T, name), result in found.items()}
     line = {"results": results, "seconds": seconds, "options": runs.plain(options)}
     kept = {" ".join(map(str, one)): curve for one, curve in curves.items()}
-    (out / "result.json").write_text(json.dumps({**line, "curves": kept}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "curves": kept}) + "\n")
     plot(curves, found, options, out / "loss.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -232,9 +232,9 @@ def plot(curves: dict, found: dict, options: Options, path: Path) -> None:
     lines = [Line2D([], [], color=colors[name], linewidth=3, label=CELLS[name][1]) for name in options.cells]
     solved = Line2D([], [], color="gray", marker="o", linestyle="", label="solved")
     figure.legend(handles=[*lines, solved], loc="outside right center", frameon=False)
-    figure.savefig(path, dpi=150)
+    runs.save_figure(figure, path)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "long_memory", __doc__)

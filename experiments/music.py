@@ -39,8 +39,9 @@ import optax
 from scipy.io import loadmat
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from jaxrnn import ragged
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import lecun_normal
 from jaxrnn.models import tagger
@@ -225,7 +226,6 @@ def main(options: Options) -> dict:
     began = time.perf_counter()
     pieces = made_up((8, 3, 3) if options.fast else (60, 20, 20)) if options.data is None else load(options.data)
     out = runs.folder("music", options.out, new=True)
-    out.mkdir(parents=True, exist_ok=True)
     frames = {name: sum(max(len(piece) - 1, 0) for piece in split) for name, split in pieces.items()}
     published = PUBLISHED.get(tuple(frames.values()), {})
     print("frames to learn from, to choose by and to test:", *frames.values(), file=sys.stderr)
@@ -253,7 +253,7 @@ def main(options: Options) -> dict:
         "frames": frames,
     }
     line |= {"seconds": round(time.perf_counter() - began, 1), "options": runs.plain(options)}
-    (out / "result.json").write_text(json.dumps({**line, "chosen": chosen}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "chosen": chosen}) + "\n")
     plot(line["nll"], published, test, best, out / "music.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -292,9 +292,9 @@ def plot(nll: dict, published: dict, test: list[np.ndarray], best: tuple, path: 
         roll.set_title(f"what {name} expects next (blue), and what came (dots)", loc="left", fontweight="bold")
         figure.colorbar(image, ax=roll, pad=0.01, label="p(key), one frame before")
         roll.set(xlabel="frame", ylabel="key, of 88")
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "music", __doc__)

@@ -40,10 +40,12 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner
 from jaxrnn import decode
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
+from jaxrnn.data import read_text
 from jaxrnn.models import classifier, language_model
 
 # Ranges that Unicode filled years ago; names never change. The last word of a name is what the letter is called, and
@@ -109,9 +111,10 @@ def lists(folder: Path) -> dict[str, set[str]]:
     """The lines of each .txt file by its name, in lower case, without accents. Exits where there are no two."""
     found = {}
     for path in sorted(folder.glob("*.txt")):
-        lines = unicodedata.normalize("NFKD", path.read_text(encoding="utf-8")).lower().splitlines()
-        words = {re.sub(r"[^a-z' -]", "", line).strip() for line in lines}
-        found[path.stem] = words - {""}
+        lines = unicodedata.normalize("NFKD", read_text(path)[0]).lower().splitlines()
+        found[path.stem] = {re.sub(r"[^a-z' -]", "", line).strip() for line in lines} - {""}
+        if not found[path.stem]:
+            sys.exit(f"path: expected a name of letters a to z on each line, found none in {path}")
     if len(found) < 2:
         sys.exit(f"path: expected a folder with a .txt file for each class, found {len(found)} in {folder}")
     return found
@@ -193,10 +196,17 @@ def main(options: Options) -> dict:
     """Train both models and the baselines, write names, the figure and the line; returns the line."""
     if options.fast:
         options = dataclasses.replace(options, cell="elman", most=20, hidden=4, steps=3, seeds=1, write=5)
-    out, began = runs.folder("names", options.out, new=True), time.perf_counter()
+    began = time.perf_counter()
     names = unicode_names() if options.path is None else lists(options.path)
-    out.mkdir(parents=True, exist_ok=True)
     learnt, held_out = split(names, options)
+    for label, name in enumerate(names):
+        left = sum(number == label for _, number in learnt)
+        if not left or not held_out:
+            sys.exit(
+                f"held_out: expected a share that holds some names out and leaves some of {name}, got "
+                f"{options.held_out}, which holds out {len(held_out)} and leaves {left}; longer lists may help"
+            )
+    out = runs.folder("names", options.out, new=True)
     letters = "".join(sorted({letter for word, _ in learnt + held_out for letter in word}))
     longest = max(len(word) for word, _ in learnt + held_out)
     train, test = (numbered(pairs, letters, longest) for pairs in (learnt, held_out))
@@ -281,7 +291,7 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps({**line, "words": written, "confusion": confusion.tolist()}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "words": written, "confusion": confusion.tolist()}) + "\n")
     new = {
         name: list(dict.fromkeys(w for w in words if (w, i) not in known))
         for i, (name, words) in enumerate(written.items())
@@ -326,9 +336,9 @@ def plot(accuracy: dict, confusion: np.ndarray, new: dict[str, list[str]], path:
             matrix.annotate("  ".join(shown), place, va="center", color="tab:orange", annotation_clip=False)
         style = {"color": "tab:orange", "fontsize": 14, "annotation_clip": False}
         matrix.annotate("and new names by the generator", (len(new) - 0.3, -0.75), **style)
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "names", __doc__)

@@ -34,8 +34,9 @@ import jax
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner, linear
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
 
@@ -138,7 +139,6 @@ def main(options: Options) -> dict:
     if options.fast:
         options = dataclasses.replace(options, cell="elman", hidden=8, steps=10, seeds=1)
     out, began = runs.folder("order_matters", options.out, new=True), time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     learnt, held_out = sentences()
     words = sorted({word for sentence, _ in learnt for word in sentence.split()})
     length = max(len(sentence.split()) for sentence, _ in learnt)
@@ -183,7 +183,7 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps({**line, "shown": dict(zip(SHOWN, traces[0], strict=True))}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "shown": dict(zip(SHOWN, traces[0], strict=True))}) + "\n")
     plot(accuracy, traces[0], out / "order.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -218,9 +218,9 @@ def plot(accuracy: dict, traces: list[list[float]], path: Path) -> None:
         lines.axhline(0, color="black", linewidth=1)
         lines.set(ylim=(-reach, reach), xlim=(-0.5, len(traces[0]) - 0.5), xticks=[], xlabel="words, as they are read")
         lines.set(ylabel="log odds: bad news   …   good news", title="two held-out sentences of the same words")
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "order_matters", __doc__)

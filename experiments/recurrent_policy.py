@@ -34,7 +34,8 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 
 CLIP = 0.2  # how far the probability of an action may move on one rollout
@@ -261,14 +262,13 @@ def remembering(options: Options) -> jaxrnn.Cell:
 def main(options: Options) -> dict:
     """Train both kinds, write the figure, print the line; returns it."""
     out, cell = runs.folder("recurrent_policy", options.out, new=True), remembering(options)
-    out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     agents = {"recurrent": cell, "memoryless": memoryless(cell)}
     curves = {name: train(cell, options, name) for name, cell in agents.items()}
     seconds = round(time.perf_counter() - began, 1)
     last = {name: np.mean(rates[-5:], 0).round(3).tolist() for name, (_, rates) in curves.items()}
     line = {"success": last, "chance": 1 / options.cues, "seconds": seconds, "options": runs.plain(options)}
-    (out / "result.json").write_text(json.dumps({**line, "curves": curves}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "curves": curves}) + "\n")
     plot(curves, options, out / "success.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -291,9 +291,9 @@ def plot(curves: dict, options: Options, path: Path) -> None:
     axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:.0%}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.55))
-    figure.savefig(path, dpi=150)
+    runs.save_figure(figure, path)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "recurrent_policy", __doc__)

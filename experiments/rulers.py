@@ -15,6 +15,7 @@ import numpy as np
 def rulers(train: np.ndarray, held_out: np.ndarray, vocabulary_size: int, train_text: str, held_out_text: str) -> dict:
     """Every ruler by name, in bits per symbol of the held-out text, the easy ones first."""
     order = min(6, int(62 / math.log2(vocabulary_size)))  # a gram must fit in 63 bits: 6 up to 1,290 symbols
+    order = min(order, len(train), len(held_out))  # and in the texts
     found = {
         "uniform": math.log2(vocabulary_size),
         "unigram": ngram(train, held_out, vocabulary_size, 1),

@@ -1,4 +1,4 @@
-"""Write text with a trained model, to the terminal as it comes.
+"""Write text with a trained model, to the terminal as it comes; control characters but tab and line feed as escapes.
 
 python -m experiments.sample --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
 """
@@ -6,16 +6,16 @@ python -m experiments.sample --prime "def main(" --length 1000 --temperature 0.8
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from experiments import runs
-from experiments.description import load_description
+from experiments import program, runs
+from experiments.description import check_same, load_description
 from jaxrnn import decode
-from jaxrnn._core.optional import optional
 from jaxrnn.data import UNKNOWN
 from jaxrnn.train import Checkpoints
 
@@ -41,15 +41,17 @@ class Options:
 def main(options: Options) -> str:
     """Write; returns what was written, without the prime."""
     folder = runs.folder("char_lm", options.model, new=False)
-    model, vocabulary, _ = load_description(folder)
-    params = Checkpoints(folder).restore_params(model)
+    model, vocabulary, more = load_description(folder)
+    checkpoints = Checkpoints(folder, tell=functools.partial(print, file=sys.stderr))
+    params = checkpoints.restore_params(model)
+    check_same(folder, more["identity"], checkpoints.beside())
     prime = jnp.asarray(vocabulary.encode(options.prime))
     if not len(prime):
         sys.exit("prime: expected at least one symbol to go on from, got ''")
     choose = decode.sampling(options.temperature, top_k=options.top_k, top_p=options.top_p)
     key = jax.random.key(options.seed)
     numbers, written = [], ""
-    print(options.prime, end="", flush=True)
+    print(program.shown(options.prime), end="", flush=True)
     for tokens in decode.stream(
         model.step, params, model.initial_carry(params), prime, options.length, key=key, choose=choose
     ):
@@ -57,11 +59,11 @@ def main(options: Options) -> str:
         text = vocabulary.decode(numbers)
         if len(numbers) < options.length:
             text = text.rstrip(UNKNOWN)  # the rest of a character in UTF-8 may still be to come
-        print(text[len(written) :], end="", flush=True)
+        print(program.shown(text[len(written) :]), end="", flush=True)
         written = text
     print()
     return written
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "sample", __doc__)

@@ -33,8 +33,9 @@ import jax
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner, linear
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
 
@@ -73,13 +74,24 @@ def small_digits() -> tuple[np.ndarray, ...]:
 
 
 def mnist(path: Path) -> tuple[np.ndarray, ...]:
-    """The same of MNIST: pixels [N, 784]. Raises FileNotFoundError for a folder without one of the four files."""
-    if path.is_file():
-        with np.load(path) as file:
-            arrays = [file[name] for name in ("x_train", "y_train", "x_test", "y_test")]
-    else:
-        parts = [f"{split}-{kind}" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-        arrays = [idx(path, f"{part}-ubyte") for part in parts]
+    """The same of MNIST: pixels [N, 784]. Raises FileNotFoundError for a folder without one of the four files, and
+    ValueError for what is not as expected."""
+    try:
+        if path.is_file():
+            with np.load(path) as file:
+                arrays = [file[name] for name in ("x_train", "y_train", "x_test", "y_test")]
+        else:
+            parts = [f"{split}-{kind}" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+            arrays = [idx(path, f"{part}-ubyte") for part in parts]
+        for images, labels in (arrays[:2], arrays[2:]):
+            if images.ndim != 3 or not len(images) or labels.shape != images.shape[:1] or labels.max() > 9:
+                raise ValueError(f"images {images.shape} and labels {labels.shape}")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of many kinds, where numpy or gzip find the file to be another
+        raise ValueError(
+            f"mnist: expected MNIST's four idx files, or mnist.npz, in {path}, got {type(error).__name__}: {error}"
+        ) from None
     return tuple((a.reshape(len(a), -1) / np.float32(255)) if a.ndim > 1 else a.astype(np.int32) for a in arrays)
 
 
@@ -101,9 +113,9 @@ def main(options: Options) -> dict:
     """Train every cell on both orders, write the figure, print the line; returns it."""
     if options.fast:
         options = dataclasses.replace(options, cells=options.cells[:2], hidden=4, steps=3, seeds=1)
-    out, began = runs.folder("sequential_digits", options.out, new=True), time.perf_counter()
+    began = time.perf_counter()
     xs, labels, unseen, expected = small_digits() if options.mnist is None else mnist(options.mnist)
-    out.mkdir(parents=True, exist_ok=True)
+    out = runs.folder("sequential_digits", options.out, new=True)
     time_steps = xs.shape[1]
     orders = np.arange(time_steps), np.random.default_rng(0).permutation(time_steps)
     baseline = linear((xs, labels), (unseen, expected), 10)
@@ -139,7 +151,7 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps(line) + "\n")
+    replace(out / "result.json", json.dumps(line) + "\n")
     plot(accuracy, baseline, unseen, orders, options, out / "digits.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -179,9 +191,9 @@ def plot(accuracy: dict, baseline: float, images: np.ndarray, orders: tuple, opt
         bars.set(ylim=(0, 1.28), title="held-out digits right", yticks=np.arange(0, 1.01, 0.2))
         bars.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
         bars.legend(frameon=False, ncols=2, loc="upper center")
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "sequential_digits", __doc__)

@@ -37,9 +37,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner
 from jaxrnn._core.cell import features
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import glorot_uniform
 
@@ -224,7 +225,6 @@ def main(options: Options) -> dict:
         tiny = {"length": 6, "test_length": 30, "last": 5, "window": 3, "hidden": 4, "seeds": 2, "steps": 4}
         options = dataclasses.replace(options, **tiny, batch=3, sequences=50, unseen=20)
     out = runs.folder("state_tracking", options.out, new=True)
-    out.mkdir(parents=True, exist_ok=True)
     asked = [(m, name) for m in options.moduli for name in options.cells]
     began = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -241,7 +241,7 @@ def main(options: Options) -> dict:
         results.setdefault(f"modulo {m}", {})[name] = {what: [row[what] for row in rows] for what in rows[0]}
     line = {"results": results, "seconds": round(time.perf_counter() - began, 1), "options": runs.plain(options)}
     kept = {f"modulo {m} {name}": np.round(at, 4).tolist() for (m, name), at in found.items()}
-    (out / "result.json").write_text(json.dumps({**line, "accuracy": kept}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "accuracy": kept}) + "\n")
     plot(found, options, out / "accuracy.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -286,9 +286,9 @@ def plot(found: dict, options: Options, path: Path) -> None:
                 axes.set_xlabel("position")
                 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=11)
         row[0].set_ylabel(f"{'parity' if (m, options.symbols) == (2, 2) else f'sum modulo {m}'}: accuracy")
-    figure.savefig(path, dpi=150)
+    runs.save_figure(figure, path)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "state_tracking", __doc__)

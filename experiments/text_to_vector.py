@@ -28,8 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from experiments.learning import learner
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import lecun_normal
 from jaxrnn.models import classifier
@@ -129,7 +130,6 @@ def main(options: Options) -> dict:
         packages = ("asyncio", "http", "logging")
         options = dataclasses.replace(options, cell="elman", hidden=4, embedding=4, steps=5, batch=8, seeds=1)
     out, began = runs.folder("text_to_vector", options.out, new=True), time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     rng, learnt, held_out = np.random.default_rng(0), [], []
     texts = {package: docstrings(package) for package in packages}
     shared = Counter(tuple(words_of(s)) for sentences in texts.values() for s in sentences)
@@ -190,7 +190,7 @@ def main(options: Options) -> dict:
             found.setdefault(name, near)
 
     chance = float((np.bincount(labels[0])[labels[1]] / len(labels[0])).mean())
-    shown = [int(np.flatnonzero(labels[1] == label)[0]) for label in range(len(texts))]
+    first = [int(np.flatnonzero(labels[1] == label)[0]) for label in range(len(texts))]
     neighbours = [
         {
             "sentence": f"[{list(texts)[labels[1][i]]}] {held_out[i][0]}",
@@ -199,7 +199,7 @@ def main(options: Options) -> dict:
                 for name, near in found.items()
             },
         }
-        for i in shown
+        for i in first
     ]
     line = {
         "precision": {name: [round(p, 4) for p in all_seeds] for name, all_seeds in precision.items()},
@@ -209,14 +209,10 @@ def main(options: Options) -> dict:
         "seconds": round(time.perf_counter() - began, 1),
         "options": runs.plain(options),
     }
-    (out / "result.json").write_text(json.dumps({**line, "neighbours": neighbours}, indent=1) + "\n")
+    replace(out / "result.json", json.dumps({**line, "neighbours": neighbours}, indent=1) + "\n")
     for entry in neighbours:
-        print(
-            "",
-            *(f"{k}: {v}" if isinstance(v, str) else "\n   ".join([f"  {k}", *v]) for k, v in entry.items()),
-            sep="\n",
-            file=sys.stderr,
-        )
+        shown = (f"{k}: {v}" if isinstance(v, str) else "\n   ".join([f"  {k}", *v]) for k, v in entry.items())
+        print("", program.shown("\n".join(shown)), sep="\n", file=sys.stderr)
     plot(line["precision"], chance, {n: v[1] for n, v in vectors.items()}, labels[1], list(texts), out / "vectors.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -254,9 +250,9 @@ def plot(precision, chance, vectors, labels, names, path: Path) -> None:
         bars.set(ylim=(0, 1))
         bars.set_title("neighbours of the same package", loc="left", fontweight="bold")
         bars.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-        figure.savefig(path, dpi=150)
+        runs.save_figure(figure, path)
         plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "text_to_vector", __doc__)

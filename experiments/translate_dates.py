@@ -28,8 +28,9 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import runs
+from experiments import program, runs
 from jaxrnn import data
+from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import encoder_decoder
 
@@ -145,7 +146,6 @@ def main(options: Options) -> dict:
     if options.fast:
         options = dataclasses.replace(options, attention=options.attention[:1], hidden=16, examples=512, seeds=1)
     out = runs.folder("translate_dates", options.out, new=True)
-    out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     days = rng.permutation(COUNT)
     texts, answers, _ = dates(days[COUNT // 10 :], options.examples, rng)
@@ -180,7 +180,7 @@ def main(options: Options) -> dict:
             weights = np.asarray(look(found[0], new.source[:, :n], said[0][:, :n], lengths=new.lengths[:n]))
     last = {kind: [round(curve[-1][-1], 4) for curve in of] for kind, of in curves.items()}
     line = {"right": last, "shown": shown, "seconds": seconds, "options": runs.plain(options)}
-    (out / "result.json").write_text(json.dumps({**line, "by_format": by_format, "curves": curves}) + "\n")
+    replace(out / "result.json", json.dumps({**line, "by_format": by_format, "curves": curves}) + "\n")
     plot(curves, shown, weights, options, out / "dates.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
@@ -218,9 +218,9 @@ def plot(curves: dict, shown: dict, weights: np.ndarray | None, options: Options
     if rest:
         rest[0].set_ylabel("read")
         rest[len(rest) // 2].set_title("where attention is at each symbol")
-    figure.savefig(path, dpi=150)
+    runs.save_figure(figure, path)
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    main(optional("tyro", "train", "reading the options").cli(Options, description=__doc__))
+    program.run(Options, main, "translate_dates", __doc__)

@@ -89,7 +89,7 @@ def clipped(step):
 def transitions(*steps):
     def one(params, carry, x):
         for k, step in enumerate(steps):
-            carry, y = step(params[f"cell_{k}"], carry, x)
+            carry, y = step(reference.with_kernel(params[f"cell_{k}"]), carry, x)
             x = x[:0]
         return carry, y
 

@@ -82,6 +82,8 @@ FAULTS = {
         "skip without x": ("x = _beside(first, y) if skip else y", "x = y", TABLE),
     },
     "wrappers/_transition.py": {
+        "an input of size 0 has a kernel": ('0 not in getattr(each, "shape", ())', "True", JOINS),
+        "the kernel put back has a type of its own": ("stored = widest(params)", "stored = jnp.float16", JOINS),
         "deep_transition: x goes to all": ("nothing if k else x", "x if k else nothing", JOINS),
         "fast_slow: slow seen late": ('(slow, "slow", "slow"))', '(fast[0], "fast_0", "fast"))', JOINS),
     },

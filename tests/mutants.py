@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 import faults
 import faults_engines
+import faults_forecaster
 import faults_models
+import faults_train
 import faults_wrappers
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +38,10 @@ class Mutant(NamedTuple):
     tests: str
 
 
+MODULES = faults, faults_engines, faults_forecaster, faults_models, faults_train, faults_wrappers
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
-    for group in (faults.FAULTS, faults_engines.FAULTS, faults_models.FAULTS, faults_wrappers.FAULTS)
+    for group in (module.FAULTS for module in MODULES)
     for file, some in group.items()
     for what, texts in some.items()
 }

@@ -92,6 +92,13 @@ def lstm(
     return (h, c), h
 
 
+def with_kernel(params):
+    """The params of a cell that has no kernel, as it has no input, with one that multiplies an x of size 0."""
+    if "kernel" in params or "bias" not in params:
+        return params
+    return {**params, "kernel": np.zeros((0, len(params["bias"])))}
+
+
 def gru(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     """Cho et al. 2014, first version: the reset gate acts on the product, whose bias is d."""
     (h,) = carry

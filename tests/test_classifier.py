@@ -502,9 +502,9 @@ def made(*args, **options):
             "labels: expected an array [...] = (2,), as xs has before its features, got int64(1,)",
         ),
         (
-            lambda: run([0, 1]),
+            lambda: run([0, 1, 1]),
             ValueError,
-            "labels: expected an array [...] = (2,), as xs has before its features, got list(0: int 0, 1: int 1)",
+            "labels: expected an array [...] = (2,), as xs has before its features, got int64(3,)",
         ),
         (
             lambda: run(np.zeros(2)),

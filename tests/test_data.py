@@ -82,11 +82,14 @@ def test_files_of_a_folder_in_one_order_and_split_whole(tmp_path):
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "k.txt").write_bytes(b"k" * 99 + b"\xff")
+    (tmp_path / "sub" / "k.txt").write_text("k" * 99)
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\0\0")
     (tmp_path / "empty.txt").write_text("")
+    (tmp_path / ".hidden").mkdir()
+    for name in (".secret.txt", ".hidden/log.txt"):
+        (tmp_path / name).write_text("hidden")
     found = data.read_text(tmp_path)
-    assert sorted(found) == sorted([*texts.values(), "k" * 99 + UNKNOWN])
+    assert sorted(found) == sorted([*texts.values(), "k" * 99])
     assert found == data.read_text(tmp_path) != sorted(found)
     assert sorted(data.read_text(tmp_path, "*.txt")) == sorted(texts.values())
     train, held_out = data.split_text(found, 0.2)
@@ -96,6 +99,54 @@ def test_files_of_a_folder_in_one_order_and_split_whole(tmp_path):
 def test_one_file_is_split_by_position(tmp_path):
     (tmp_path / "one").write_text("0123456789")
     assert data.split_text(data.read_text(tmp_path / "one"), 0.3) == ("0123456", "789")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-be", "utf-32-be"])
+def test_a_text_is_the_same_in_any_encoding_with_a_mark(encoding, tmp_path):
+    """Whose mark is no symbol of it; bytes written by hand where Python writes no mark."""
+    mark = {"utf-16-be": b"\xfe\xff", "utf-32-be": b"\0\0\xfe\xff"}.get(encoding, b"")
+    (tmp_path / "text").write_bytes(mark + TEXT.replace("\n", "\r\n").encode(encoding))
+    assert data.read_text(tmp_path / "text") == data.read_text(tmp_path) == [TEXT]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "naïve".encode("latin-1"),
+            r"text: \S*here is not in UTF-8: invalid continuation byte at byte 2; convert it, such",
+        ),
+        (
+            "ab".encode("utf-16") + b"c",
+            r"text: \S*here is not in UTF-16-LE: truncated data at byte 6; convert it, such",
+        ),
+        (b"\xef\xbb\xbfab\xff", r"text: \S*here is not in UTF-8: invalid start byte at byte 5; convert it, such as by"),
+        ("abc".encode("utf-16-le"), r"text: found no text in \S*here: it holds NUL bytes, as binary files do"),
+        (b"", r"text: found no text in \S*here: it is empty"),
+        (b"\xef\xbb\xbf", r"text: found no text in \S*here: it is empty"),
+    ],
+)
+def test_another_encoding_names_file_and_place(content, message, tmp_path):
+    (tmp_path / "here").write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        data.read_text(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"kind": "runes", "symbols": ["a"]},
+        {"kind": "characters", "symbols": "ab"},
+        {"kind": "characters", "symbols": ["ab"]},
+        {"kind": "characters", "symbols": ["a", "a"]},
+        {"kind": "bytes", "symbols": ["\u0100"]},
+        {"kind": "words", "symbols": ["a", 1]},
+        {"symbols": ["a"]},
+    ],
+)
+def test_a_vocabulary_that_no_one_wrote(config):
+    with pytest.raises(ValueError, match="vocabulary: expected"):
+        Vocabulary.from_config(config)
 
 
 def test_where_there_is_no_text(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import compositions
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,18 +105,48 @@ def test_deep_transition(names, key):
     cell = jaxrnn.deep_transition(*map(variant, names))
     params, carry, xs = problem(cell, key, T, (B,), 3, dtype="float64")
     assert params["cell_0"]["kernel"].shape[0] == 3
-    assert all(params[f"cell_{k}"]["kernel"].shape[0] == 0 for k in range(1, len(names)))
+    assert all("kernel" not in params[f"cell_{k}"] for k in range(1, len(names)))  # not [0, G·H] either
 
     def step(params, carry, x):
         for k, name in enumerate(names):
             # Bare of a kernel: an x of size 0 adds nothing to the gates.
-            carry, y = loop(name)(params[f"cell_{k}"], carry, np.zeros(0) if k else x)
+            own = reference.with_kernel(params[f"cell_{k}"])
+            carry, y = loop(name)(own, carry, np.zeros(0) if k else x)
         return carry, y
 
     expected = by_reference(step, params, carry, xs)
     leaves_close(run(cell, params, carry, xs), expected, len(names) * TOL)
     after, _ = by_reference(step, params, carry, xs[:1])
     leaves_close(cell.step(params, carry, xs[0]), (after, expected[1][0]), TOL)
+
+
+def test_params_of_version_0_1_are_read(key):
+    """They had kernels [0, G·H] where there is no input; the others are the same, and so is what comes out."""
+    for cell, path in (
+        (jaxrnn.deep_transition(variant("gru"), variant("gru")), ("cell_1",)),
+        (jaxrnn.fast_slow(*map(variant, ("gru",) * 3), slow=variant("gru")), ("fast_2",)),
+        (jaxrnn.layer_norm(variant("gru")), None),
+    ):
+        made = cell if path else jaxrnn.deep_transition(cell, cell)
+        path = path or ("cell_1", "cell")
+        params, carry, xs = problem(made, key, 3, (B,), 3)
+        old = jax.tree.map(lambda a: a, params)
+        inner = old
+        for name in path:
+            inner = inner[name]
+        assert "kernel" not in inner
+        inner["kernel"] = jnp.zeros((0, 3 * H), "float32")
+        assert_close(jaxrnn.unroll(made, old, carry, xs), jaxrnn.unroll(made, params, carry, xs), 0.0)
+
+
+@pytest.mark.parametrize("name", compositions.ROWS)
+def test_no_array_is_empty(name):
+    """Of params and carries, by their shapes: orbax refuses to save one."""
+    row = compositions.ROWS[name]
+    cell = row.make(variant(row.cells[0]))
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), H))
+    leaves = jax.tree.leaves((params, jax.eval_shape(cell.start, params)))
+    assert leaves and all(a.size for a in leaves)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +161,7 @@ def test_fast_slow(fast, slow, key):
         h, y = loop(fast[0])(params["fast_0"], carry["fast"], x)
         g, read = loop(slow)(params["slow"], carry["slow"], y)
         for k, name in enumerate(fast[1:], 1):
-            h, y = loop(name)(params[f"fast_{k}"], h, read)
+            h, y = loop(name)(reference.with_kernel(params[f"fast_{k}"]), h, read)
             read = np.zeros(0)
         return {"fast": h, "slow": g}, y
 

@@ -252,7 +252,7 @@ def test_fit_picks_up_where_it_was(key):
 def test_an_interrupt_ends_the_loop_after_the_step_at_work(key):
     model, streams = tiny()
     optimizer = adam(0.03)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     class Interrupting:
         def __getitem__(self, k):
@@ -271,7 +271,7 @@ def test_an_interrupt_ends_the_loop_after_the_step_at_work(key):
         progress=False,
     )
     assert not complete and int(state.step) == 5 and reports == [5]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_fit_runs_outside_the_main_thread(key):

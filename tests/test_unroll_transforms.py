@@ -16,7 +16,7 @@ import pytest
 from jax import lax
 from sequences import CASES, D, H, T, by_reference, learned, normal_like, row, rows, run, stacked, weighted
 from sequences import weights_for as weights_like
-from support import assert_close, problem, tolerance, weighed
+from support import assert_close, problem, table, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import engines
@@ -103,17 +103,41 @@ FORWARD = {
 }
 
 
-@pytest.mark.parametrize("transform", FORWARD.values(), ids=FORWARD)
-def test_the_default_in_forward_mode(transform, key):
+QUICK = "jvp of jit", "vmap of jvp", "linearize of vmap", "hessian", "grad of jvp"
+
+
+@pytest.mark.parametrize("name", table(FORWARD, QUICK))
+def test_the_default_in_forward_mode(name, key):
     """Alone, under vmap and jit, twice, and with reverse mode on either side: as plain JAX through the scan."""
     params, carry, xs = problem(CASES["gru"].cell, key, 5, (2,), D, dtype="float64")
     reset = np.arange(5)[:, None] % 3 == np.arange(2)
 
     def of(engine):
         how = {"reset": reset, "engine": engine}
-        return transform(lambda xs: weighed(jaxrnn.unroll(CASES["gru"].cell, params, carry, xs, **how)[1]), xs)
+        return FORWARD[name](lambda xs: weighed(jaxrnn.unroll(CASES["gru"].cell, params, carry, xs, **how)[1]), xs)
 
     same(of(None), of(engines.scan), tolerance("float64", 4 * T))
+
+
+@pytest.mark.parametrize("engine", [engines.deferred, engines.checkpointed])
+@pytest.mark.parametrize("cell", [CASES["lstm_projection_peepholes"].cell, CASES["stack"].cell], ids=["lstm", "stack"])
+def test_nan_before_a_reset(cell, engine, key, rng):
+    """That a loss leaves out reaches neither its value nor its gradients, which are those of the steps it counts."""
+    params, carry, xs = problem(cell, key, T, (4,), D, dtype="float64")
+    reset = np.zeros((T, 4), bool)
+    reset[4, 0] = reset[T - 1, 1] = reset[3, 2] = True  # the last row has none
+    counted = np.cumsum(reset, 0) > 0
+    counted[:, 3] = True
+    spoilt = np.where((np.arange(T) == 2)[:, None] & ~counted, np.nan, 1.0)[..., None]
+    weights = rng.standard_normal((T, 4, 1))
+
+    def loss(params, carry, xs):
+        ys = jaxrnn.unroll(cell, params, carry, xs, reset=reset, engine=engine)[1]
+        return weighed(jnp.where(counted[..., None], ys * weights, 0.0))
+
+    grad = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
+    assert np.isnan(spoilt).sum() == 3
+    same(grad(params, carry, xs * spoilt), grad(params, carry, xs))
 
 
 @cases

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.record import Record
 
 Params = Any  # a pytree of arrays
@@ -98,6 +98,7 @@ class Cell(Record):
         Raises ValueError or TypeError, when traced, for a carry, an input or params that do not fit, and for a
         composition that needs the whole sequence.
         """
+        carry, x = arrays.ours(carry, "carry"), arrays.ours(x, "x")
         checks.step(self, params, carry, x)
 
         def run(cell, params, carry, x, key, backwards=False):

@@ -5,8 +5,8 @@ Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here
 All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
 function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
 silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `own_reverse`, which
-puts the axis of both in the same place by construction; and each batching rule returns the axis that it used. (JAX
-handles the axes of `jax.custom_batching`, in `lapack`.)
+puts the axis of both in the same place by construction, or returns what the function returns (`with_derivatives`); and
+each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
 """
 
 from __future__ import annotations
@@ -172,6 +172,21 @@ def _vmapped(operands, at, *, n, f, transpose, types):
 ad.primitive_transposes[_linear] = _transposed
 ad.primitive_jvps[_linear] = _jvp
 batching.primitive_batchers[_linear] = _vmapped
+
+
+def with_derivatives(f: Callable, derivatives: Callable) -> Callable:
+    """f(*args), elementwise in arrays of one shape, with `derivatives(*args)` by each of them in place of its own.
+
+    The rule calls the function itself, so that `vmap` puts the axis of both in the same place.
+    """
+    g = jax.custom_jvp(f)
+
+    def rule(args, tangents):
+        parts = [by * tangent for by, tangent in zip(derivatives(*args), tangents, strict=True)]
+        return g(*args), functools.reduce(jnp.add, parts)
+
+    g.defjvp(rule)
+    return g
 
 
 # Returns its first operand. Under vmap the result is batched if any operand is, at the axis given: so two functions

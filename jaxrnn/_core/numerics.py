@@ -35,13 +35,39 @@ def common(*arrays: Any) -> np.dtype:
         return jnp.result_type(*arrays)
 
 
+# Functions that a name stands for: of one array, and of two. Lists, and not whatever jax.numpy has: names come from
+# files too, and `save` and `fromfile` are some.
+NONLINEARITIES: dict[str, Callable] = {
+    name: getattr(module, name)
+    for module, names in (
+        (
+            jax.nn,
+            "celu elu gelu hard_sigmoid hard_silu hard_swish hard_tanh identity leaky_relu log_sigmoid log_softmax "
+            "mish relu relu6 selu sigmoid silu soft_sign softmax softplus sparse_plus sparse_sigmoid squareplus "
+            "standardize swish tanh",
+        ),
+        (jnp, "abs absolute arcsinh arctan cbrt cos exp expm1 log1p sign sin sinc sinh square"),
+    )
+    for name in names.split()
+}
+PAIRWISE: dict[str, Callable] = {
+    name: getattr(jnp, name)
+    for name in ("add", "divide", "hypot", "logaddexp", "maximum", "minimum", "multiply", "subtract")
+}
+
+
+def known_name(value: Callable) -> str | None:
+    """The name that stands for a function in the lists above, None if none does."""
+    name = getattr(value, "__name__", "")
+    return name if any(known.get(name) is value for known in (NONLINEARITIES, PAIRWISE)) else None
+
+
 def nonlinearity(value: str | Callable, argument: str) -> Callable:
-    """The pointwise function of that name in `jax.nn` or `jax.numpy`; a function is returned as it is."""
+    """The function of that name in `NONLINEARITIES`; a function is returned as it is."""
     if callable(value):
         return value
-    for module in (jax.nn, jnp):
-        if isinstance(value, str) and callable(getattr(module, value, None)):
-            return getattr(module, value)
+    if isinstance(value, str) and value in NONLINEARITIES:
+        return NONLINEARITIES[value]
     raise ValueError(
         f"{argument}: expected a function or its name in jax.nn, such as 'tanh', 'relu' or 'sigmoid', got {value!r}"
     )

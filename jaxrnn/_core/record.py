@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core.numerics import nonlinearity
+from jaxrnn._core.numerics import known_name, nonlinearity
 
 FLOATS = ("float|None", "None|float")  # annotations that say so, where the default does not
 
@@ -82,7 +82,7 @@ def factory(make: Made) -> Made:
     """Decorate a function that returns a record, so that the record remembers the call.
 
     Options are put in one form first, so that two spellings of a thing are one value: names that end in `dtype`
-    become NumPy dtypes, functions of `jax.nn` and `jax.numpy` become their names, lists become tuples, NumPy's numbers
+    become NumPy dtypes, nonlinearities of `jax.nn` and `jax.numpy` their names, lists become tuples, NumPy's numbers
     Python's, and an int is a float where the default or the annotation is one. Names that end in `_init` must be
     callable, and what is annotated as a `Cell` must be one. A function is handed to `make` as it was given, and where
     the default is a function, so is one that was given by its name.
@@ -162,9 +162,13 @@ def _handed(name: str, value: Any, normal: Any, default: Any) -> Any:
 def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any:
     if name.endswith("dtype") and value is not None:
         try:
-            return jnp.dtype(value)
+            dtype = jnp.dtype(value)
+            # Not "O" or "M8", which a file may say.
+            if jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_):
+                return dtype
         except TypeError:
-            raise TypeError(f"{name}: expected a type such as 'float32' or 'bfloat16', got {value!r}") from None
+            pass
+        raise TypeError(f"{name}: expected a type such as 'float32' or 'bfloat16', got {value!r}")
     if name.endswith("_init") and (not callable(value) or hasattr(value, "is_factory")):
         cure = f"write {value.__name__}()" if callable(value) else "such as jaxrnn.initializers.orthogonal()"
         raise TypeError(f"{name}: expected an initializer, a function (key, shape, dtype), got {value!r}; {cure}")
@@ -176,9 +180,7 @@ def _normal(name: str, value: Any, default: Any = None, kind: Any = None) -> Any
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_normal(name, v) for v in value)
     if callable(value) and not isinstance(value, Record | type):
-        known = getattr(value, "__name__", "")
-        if any(getattr(module, known, None) is value for module in (jax.nn, jnp)):
-            return known
+        return known_name(value) or value
     return value
 
 

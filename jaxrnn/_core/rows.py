@@ -40,8 +40,9 @@ def _flags(flags: Any, name: str) -> Any:
 
 
 def _array(values: Any, name: str) -> Any:
-    if isinstance(values, jax.ShapeDtypeStruct):  # for `explain`, which only wants the shape
-        return jax.ShapeDtypeStruct(values.shape, jnp.bool_ if name in ("mask", "reset") else jnp.int32)
+    if isinstance(values, jax.ShapeDtypeStruct):  # for `explain`, which only wants shapes
+        to = jnp.bool_ if name in ("mask", "reset") else jnp.int32
+        return jax.ShapeDtypeStruct(values.shape, to) if jnp.issubdtype(values.dtype, jnp.integer) else values
     try:
         array = numbers(values, name)
     except ValueError:

@@ -45,6 +45,8 @@ def recurrent_highway(
     Zilly, Srivastava, Koutník and Schmidhuber 2017, arXiv 1607.03474.
     """
     d, depth = Dense(hidden_size, "tn", options), checks.positive(depth, "depth")
+    if depth > 1000:  # each is a stage of the program: more would compile for hours
+        raise ValueError(f"depth: expected at most 1,000, got {depth}")
 
     def init(key, input_size):
         checks.init(key, input_size)

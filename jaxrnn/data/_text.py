@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-UNKNOWN = "\ufffd"  # what an unknown symbol decodes to, and what `read_text` puts in place of undecodable bytes
+from jaxrnn._core import arrays, checks
+
+UNKNOWN = "\ufffd"  # what an unknown symbol decodes to
+KINDS = "characters", "bytes", "words"
+# Longer marks first: UTF-32's begins with UTF-16's.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
     """The texts of a file, or of the files of a folder that match `pattern`, each as one string.
 
+    In UTF-8, or what a byte-order mark says (UTF-16, UTF-32); the mark is no part of the text.
     Files of a folder come in an order shuffled with a fixed seed, the same on every machine, so that a split by
-    position is a fair sample of them. Hidden and binary files are skipped; undecodable bytes become U+FFFD.
-    Raises FileNotFoundError for a path that does not exist or a folder without text.
+    position is a fair sample of them. Those that are hidden, empty or binary (a NUL and no mark) are skipped.
+    Raises FileNotFoundError for a path that does not exist or a folder without text, ValueError with its name for a
+    file in another encoding.
     """
     path = Path(path)
     if not path.exists():
@@ -29,11 +43,37 @@ def read_text(path: str | Path, pattern: str = "**/*") -> list[str]:
     hidden = [f for f in found if any(part.startswith(".") for part in f.relative_to(path).parts)]
     files = [f for f in found if f.is_file() and f not in hidden]
     random.Random(0).shuffle(files)
-    contents = [f.read_bytes() for f in files]
-    texts = [c.decode("utf-8", "replace").replace("\r\n", "\n") for c in contents if c and b"\0" not in c[:4096]]
+    texts = [text for text in map(_decoded, files) if text]
     if not texts:
-        raise FileNotFoundError(f"text: found no text in {path}" + ("" if path.is_file() else f" under {pattern!r}"))
+        why = f" under {pattern!r}"
+        if path.is_file():
+            why = ": it holds NUL bytes, as binary files do" if _binary(path.read_bytes()) else ": it is empty"
+        raise FileNotFoundError(f"text: found no text in {path}{why}")
     return texts
+
+
+def _mark(content: bytes) -> tuple[bytes, str]:
+    """The byte-order mark that bytes begin with, and the encoding that it tells."""
+    return next((found for found in MARKS if content.startswith(found[0])), (b"", "utf-8"))
+
+
+def _binary(content: bytes) -> bool:
+    return not _mark(content)[0] and b"\0" in content[:4096]
+
+
+def _decoded(path: Path) -> str:
+    """The text of a file, "" for a binary one."""
+    content = path.read_bytes()
+    if _binary(content):
+        return ""
+    mark, encoding = _mark(content)
+    try:
+        return content[len(mark) :].decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"text: {path} is not in {encoding.upper()}: {error.reason} at byte {len(mark) + error.start:,}; convert "
+            "it, such as by iconv -f LATIN1 -t UTF-8, or leave it out"
+        ) from None
 
 
 def split_text(texts: Sequence[str], held_out: float = 0.1) -> tuple[str, str]:
@@ -91,9 +131,9 @@ class Vocabulary:
         -1, which `decode.generate` writes after the end of a row, stands for nothing. Raises ValueError for what is no
         number of a symbol.
         """
-        numbers = np.asarray(numbers)
-        numbers = numbers[numbers != -1] if numbers.ndim == 1 else numbers
-        if numbers.ndim != 1 or ((numbers < 0) | (numbers >= len(self))).any():
+        numbers = _whole(numbers) if np.size(numbers) else np.zeros(0, np.int32)
+        numbers = numbers[numbers != -1]
+        if ((numbers < 0) | (numbers >= len(self))).any():
             raise ValueError(f"numbers: expected [T] of 0 to {len(self) - 1}, got {numbers!r}")
         pieces = [UNKNOWN if n == 0 else self.symbols[n - 1] for n in numbers.tolist()]
         if self.kind == "bytes":  # no character in UTF-8 has the byte FF
@@ -107,8 +147,22 @@ class Vocabulary:
 
     @classmethod
     def from_config(cls, config: dict) -> Vocabulary:
-        """The vocabulary that `to_config` was called on."""
-        return cls(config["kind"], tuple(config["symbols"]))
+        """The vocabulary that `to_config` was called on. Raises ValueError for what it does not write."""
+        kind, symbols = config.get("kind"), config.get("symbols")
+        if kind not in KINDS or not isinstance(symbols, list) or not all(isinstance(s, str) and s for s in symbols):
+            raise ValueError(f"vocabulary: expected a kind of {', '.join(KINDS)} and a list of symbols, got {kind!r}")
+        long = [s for s in symbols if (kind != "words" and len(s) > 1) or (kind == "bytes" and s > "\xff")]
+        if long or len(set(symbols)) < len(symbols):
+            raise ValueError(f"vocabulary: expected different symbols, each of {kind}, got others: {long[:3]!r}")
+        return cls(kind, tuple(symbols))
+
+
+def _whole(numbers: Any) -> np.ndarray:
+    """Symbols [N] of any integer type as int32; a cast by NumPy would wrap what does not fit, and cut fractions off."""
+    numbers = np.asarray(arrays.numbers(numbers, "numbers"))
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise ValueError(f"numbers: expected one axis of int, symbols numbered from 0, got {checks.describe(numbers)}")
+    return arrays.whole(numbers, "numbers")
 
 
 def _symbols(text: str, kind: str) -> Sequence[str]:
@@ -144,7 +198,7 @@ class Streams:
     window: int
 
     def __post_init__(self):
-        object.__setattr__(self, "numbers", np.asarray(self.numbers, np.int32))
+        object.__setattr__(self, "numbers", _whole(self.numbers))
         if self.batch_size < 1 or self.window < 1:
             raise ValueError(f"batch_size, window: expected at least 1, got {self.batch_size} and {self.window}")
         if len(self.numbers) <= self.batch_size:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 
 
 class Packed(NamedTuple):
@@ -76,7 +76,7 @@ def pad(sequences: Iterable[Any], length: int | None = None, multiple: int = 1) 
 
 def unpad(ys: Any, lengths: Any) -> list[Any]:
     """The outputs of each sequence alone: leaves [T, B, ...] -> a list of B with leaves [T_i, ...], on the host."""
-    lengths = _lengths(lengths)
+    lengths, ys = _lengths(lengths), arrays.ours(ys, "ys")
     for leaf in jax.tree.leaves(ys):
         if jnp.shape(leaf)[1:2] != lengths.shape or (lengths > len(leaf)).any():
             time, got = lengths.max(), jnp.shape(leaf)
@@ -206,7 +206,7 @@ def _checked(p: Packed, ys: Any) -> Any:
 
 def _read(sequences: Iterable[Any]) -> tuple[Any, np.ndarray]:
     """All sequences concatenated, leaves [sum of T_i, ...], and their lengths [N]."""
-    found = [jax.tree.flatten(sequence) for sequence in jax.device_get(list(sequences))]
+    found = [jax.tree.flatten(sequence) for sequence in jax.device_get(arrays.ours(list(sequences), "sequences"))]
     if not found:
         raise ValueError("sequences: expected at least one, got none")
     leaves, tree = [[np.asarray(leaf) for leaf in each] for each, _ in found], found[0][1]
@@ -227,10 +227,10 @@ def _read(sequences: Iterable[Any]) -> tuple[Any, np.ndarray]:
 
 
 def _lengths(lengths: Any) -> np.ndarray:
-    lengths = np.asarray(lengths)
+    lengths = np.asarray(arrays.numbers(lengths, "lengths"))
     if lengths.ndim != 1 or not len(lengths) or lengths.dtype.kind not in "iu" or (lengths < 0).any():
         raise ValueError(f"lengths: expected [N] of ints from 0 on, at least one, got {lengths!r}")
-    return lengths.astype(np.int32)
+    return arrays.whole(lengths, "lengths")
 
 
 def _round_up(lengths: Any, multiple: int) -> Any:

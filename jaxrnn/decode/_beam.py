@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.loops import loop
@@ -78,7 +78,9 @@ def beam(
 
     One loop, compiled once for each (step, P, length, width, ...), so pass the same `model.step`. It has no gradient
     in reverse mode: to get one, score the tokens with the model. Works under jit and vmap.
-    Raises ValueError or TypeError, when traced, for arguments that do not fit.
+    Raises ValueError or TypeError, when traced, for arguments that do not fit; as `generate`, ValueError for a prime
+    with what is no symbol, and FloatingPointError for NaN logits: inside jit, a row that meets them has scores of NaN
+    and no hypotheses.
     """
     for name, value in {"length": length, "width": width, "n_best": n_best}.items():
         checks.positive(value, name)
@@ -87,7 +89,11 @@ def beam(
     if not is_traced(length_penalty) and not 0 <= length_penalty < math.inf:
         raise ValueError(f"length_penalty: expected a number of at least 0, got {length_penalty!r}")
     options = limits.ends(end), length_penalty, n_best, *limits.split(allowed), pad
-    return _beam(step, params, carry, limits.prime(prime), length, width, *options)
+    carry = arrays.ours(carry, "carry")
+    prime = limits.prime(prime, step, params, carry)
+    found, broken = _beam(step, params, carry, prime, length, width, *options)
+    limits.told(broken)
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("step", "length", "width", "end", "n_best", "rule", "pad"))
@@ -123,8 +129,10 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         return _taken(new, parent)
 
     def body(state):
-        t, leaves, token, total, lengths, ended, tokens, parents, _ = state
+        t, leaves, token, total, lengths, ended, tokens, parents, broken, _ = state
         new, ahead = advance(leaves, token, t)
+        going = ~ended & (total > -jnp.inf)
+        broken = broken | (going & jnp.isnan(ahead).any(-1)).any(-1)
         symbols = ahead.shape[-1]
         # An ended hypothesis has one candidate, itself, in the place of symbol 0.
         itself = jnp.where(jnp.arange(symbols) == 0, total[..., None], -jnp.inf)
@@ -142,7 +150,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         # A log-probability never rises, and is divided by at most the penalty of the whole length.
         hope = jnp.where(ended, -jnp.inf, total / penalty(jnp.int32(length))).max(-1)
         settled = (ended | (total == -jnp.inf))[..., :n_best].all(-1) & (best[..., n_best - 1] >= hope)
-        return t + 1, leaves, symbol, total, lengths, ended, tokens, parents, settled.all()
+        return t + 1, leaves, symbol, total, lengths, ended, tokens, parents, broken, settled.all()
 
     places, written = (*batch, width), (length, *batch, width)
     state = (
@@ -154,15 +162,16 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         jnp.zeros(places, bool),
         jnp.full(written, pad, jnp.int32),
         jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), written),
+        jnp.zeros(batch, bool),
         jnp.bool_(False),
     )
     state = lax.while_loop(lambda state: (state[0] < length) & ~state[-1], body, state)
-    _, leaves, _, total, lengths, ended, tokens, parents, _ = state
+    _, leaves, _, total, lengths, ended, tokens, parents, broken, _ = state
 
     best = jnp.broadcast_to(jnp.arange(n_best, dtype=jnp.int32), (*batch, n_best))
-    total, lengths, ended = (a[..., :n_best] for a in (total, lengths, ended))
+    total, lengths, ended = (a[..., :n_best] for a in (jnp.where(broken[..., None], jnp.nan, total), lengths, ended))
     found = total > -jnp.inf
-    return Hypotheses(
+    hypotheses = Hypotheses(
         jnp.where(found, _read_back(tokens, parents, best), pad),
         total / penalty(lengths),
         total,
@@ -170,6 +179,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         found & ended,
         jax.tree.unflatten(structure, [_taken(a, best) if mine else a for a, mine in zip(leaves, own, strict=True)]),
     )
+    return hypotheses, broken
 
 
 def _widened(a, axis, width):

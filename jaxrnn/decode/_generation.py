@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn._core.loops import loop
 from jaxrnn.decode import _limits as limits
@@ -50,13 +50,16 @@ def generate(
 
     To generate from a vector v, make the carry from it, `generate(step, params, start(params, v), ...)`, or use a step
     that reads v each time from a carry (v, the rest): a step may return a part of its carry unchanged.
-    Raises ValueError for an empty prime, TypeError for one that is not of integers, and, when traced, TypeError for a
-    `choose` that draws without a key and ValueError for other arguments that do not fit.
+    Raises ValueError for an empty prime, and for one with a number that is not 0 to V - 1, if its values are known;
+    TypeError for one that is not of integers; when traced, TypeError for a `choose` that draws without a key and
+    ValueError for other arguments that do not fit; and FloatingPointError if logits are NaN, as NaN params make them.
+    Inside jit, where that is not known, a row writes -1 from its first NaN logits on.
     """
-    prime = _begin(prime, key)
+    carry, prime = _begin(step, params, carry, prime, key)
     ended = jnp.zeros(prime.shape[1:], bool)
     options = choose, limits.ends(end), pad, *limits.split(allowed)
-    carry, _, tokens, found = _generate(step, params, carry, ended, prime, length, key, 0, *options, scores)
+    carry, _, broken, tokens, found = _generate(step, params, carry, ended, prime, length, key, 0, *options, scores)
+    limits.told(broken)
     return (carry, tokens, found) if scores else (carry, tokens)
 
 
@@ -67,32 +70,35 @@ def _generate(step, params, carry, ended, prime, length, key, first, choose, end
     may_end = end or rule is not None or mask is not None
 
     def body(state, t):
-        carry, token, ended = state
+        carry, token, ended, broken = state
         token = jnp.where(t < read, prime[jnp.minimum(t, read - 1)], token)
         after, logits = step(params, carry, token)
         written = first + jnp.maximum(t - (read - 1), 0)
         open_ = limits.forbid(rule, mask, logits, after, token, written)
+        writes = t >= read - 1
+        lost = writes & jnp.isnan(open_).any(-1) & ~ended
         token = choose(None if key is None else jax.random.fold_in(key, t), open_)
+        token = jnp.where(lost, -1, token)
         score: Any = None
         if scores:
             score = jnp.take_along_axis(limits.log_probabilities(logits), token[..., None], -1)[..., 0]
         if not may_end:
-            return (after, token, ended), (token, score)
-        writes = t >= read - 1
+            return (after, token, ended, broken | lost), (token, score)
         after = jax.tree.map(functools.partial(_hold, ended), carry, after)
         ended = ended | (writes & (jnp.max(open_, -1) == -jnp.inf))
         out = jnp.where(ended, pad, token), jnp.where(ended, 0, score) if scores else None
-        return (after, token, ended | (writes & limits.among(token, end))), out
+        return (after, token, ended | (writes & limits.among(token, end)), broken | lost), out
 
-    begin = carry, jnp.zeros(batch, jnp.int32), ended
-    (carry, _, ended), (tokens, found) = loop(body, begin, jnp.arange(read + length - 1, dtype=jnp.int32))
-    return carry, ended, tokens[read - 1 :], found[read - 1 :] if scores else None
+    begin = carry, jnp.zeros(batch, jnp.int32), ended, jnp.zeros(batch, bool)
+    (carry, _, ended, broken), (tokens, found) = loop(body, begin, jnp.arange(read + length - 1, dtype=jnp.int32))
+    return carry, ended, broken, tokens[read - 1 :], found[read - 1 :] if scores else None
 
 
-def _begin(prime, key):
+def _begin(step, params, carry, prime, key):
     if key is not None:
         checks.key(key)
-    return limits.prime(prime)
+    carry = arrays.ours(carry, "carry")
+    return carry, limits.prime(prime, step, params, carry)
 
 
 def _hold(ended, before, after):
@@ -118,14 +124,16 @@ def stream(
 ) -> Iterator[np.ndarray]:
     """Symbols distributed as those of `generate`, yielded `block` at a time as they are made: arrays [<= block, ...].
 
-    Stops after a block in which all rows have ended. Options as in `generate`.
+    Stops after a block in which all rows have ended. Options and errors as in `generate`; an error for NaN logits comes
+    in place of their block.
     """
-    prime, rule = _begin(prime, key), limits.split(allowed)
+    (carry, prime), rule = _begin(step, params, carry, prime, key), limits.split(allowed)
     ended = jnp.zeros(prime.shape[1:], bool)
     for first in range(0, length, block):
         key, here = (None, None) if key is None else jax.random.split(key)
         options = choose, limits.ends(end), pad, *rule, False
-        carry, ended, tokens, _ = _generate(step, params, carry, ended, prime, block, here, first, *options)
+        carry, ended, broken, tokens, _ = _generate(step, params, carry, ended, prime, block, here, first, *options)
+        limits.told(broken)
         prime = tokens[-1:]
         yield np.asarray(tokens[: length - first])
         if ended.all():

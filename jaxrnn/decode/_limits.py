@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +11,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Params
+from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.numerics import wide
 
 Step = Callable[[Params, Carry, jax.Array], tuple[Carry, jax.Array]]
 Allowed = Callable[[Carry, jax.Array, jax.Array], jax.Array]
 
 
-def prime(value: Any) -> jax.Array:
-    """`value` as [P, ...] int32 with P >= 1, or an error."""
-    value = jnp.asarray(value)
+def prime(value: Any, step: Step, params: Params, carry: Carry) -> jax.Array:
+    """`value` as [P, ...] int32 with P >= 1, or an error; also for a number that is no symbol, where it is concrete."""
+    value = arrays.numbers(value, "prime")
     if value.ndim < 1 or value.shape[0] == 0:
         raise ValueError(f"prime: expected [P, ...] with at least one token to begin from, got {value.shape}")
     if not jnp.issubdtype(value.dtype, jnp.integer):
         raise TypeError(f"prime: expected [P, ...] of int, symbols numbered from 0, got {value.dtype}")
-    return value.astype(jnp.int32)
+    if not is_traced(value):
+        token = jax.ShapeDtypeStruct(value.shape[1:], jnp.int32)
+        logits = _logits.eval_shape(step, params, carry, token)
+        if getattr(logits, "shape", ()):
+            arrays.tokens(value, logits.shape[-1], "prime")
+    return jnp.asarray(arrays.whole(value, "prime"))
+
+
+@functools.partial(jax.jit, static_argnames="step")  # for its cache: a step is traced once for its shapes
+def _logits(step, params, carry, token):
+    return step(params, carry, token)[1]
+
+
+def told(broken: jax.Array) -> None:
+    """Raise FloatingPointError if the logits of a row [...] were NaN, where that is known."""
+    if not is_traced(broken) and broken.any():
+        of = f" of row {checks.place(np.argwhere(np.asarray(broken))[0])}" if broken.ndim else ""
+        raise FloatingPointError(
+            f"params: expected ones that make logits, got NaN logits{of}, from which no symbol follows; look for NaN "
+            "in params and carry"
+        )
 
 
 def ends(value: Any) -> tuple[int, ...]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxrnn import cells, decode, initializers, models, wrappers
 from jaxrnn._core.record import Record, arguments
+
+# What is larger was not written by anybody for use, and would hang or exhaust the program that reads it.
+MOST, DEEPEST, LARGEST = 1000, 100, 2**31 - 1
 
 
 def to_config(value: Any) -> Any:
@@ -34,23 +39,37 @@ def to_config(value: Any) -> Any:
 def from_config(config: Any, factories: Mapping[str, Callable] | None = None) -> Any:
     """The record that `to_config` was given. `factories`: your own, by name, beside those of jaxrnn.
 
-    Raises KeyError for a name that is in neither, TypeError for an option that its factory does not have.
+    A file is not trusted: it can call factories and name functions that are listed, nothing else, and have up to 1,000
+    records, 100 deep, of numbers below 2^31.
+    Raises KeyError for a name that is in neither, TypeError for an option that its factory does not have, ValueError
+    for what `to_config` does not write.
     """
-    if isinstance(config, dict):
-        known = {**_factories(), **(factories or {})}
-        if config["call"] not in known:
-            raise KeyError(
-                f"{config['call']!r} is not a factory of jaxrnn; give it in factories=, known: {sorted(known)}"
-            )
-        options = {k: from_config(v, factories) for k, v in config["options"].items()}
-        unknown = set(options) - set(inspect.signature(known[config["call"]]).parameters)
-        if unknown:
-            raise TypeError(f"{config['call']} has no options {sorted(unknown)}; was this saved by a newer jaxrnn?")
-        args, kwargs = arguments(known[config["call"]], options)
-        return known[config["call"]](*args, **kwargs)
+    return _built(config, {**_factories(), **(factories or {})}, itertools.count(1), 1)
+
+
+def _built(config: Any, known: Mapping[str, Callable], records: Iterator[int], depth: int) -> Any:
+    """The value of a part of a configuration that is `depth` deep; `records` counts them."""
+    if depth > DEEPEST and isinstance(config, dict | list):
+        raise ValueError(f"config: expected at most {DEEPEST} records and lists one in another, got more")
     if isinstance(config, list):
-        return tuple(from_config(v, factories) for v in config)
-    return config
+        return tuple(_built(v, known, records, depth + 1) for v in config)
+    if not isinstance(config, dict):
+        if isinstance(config, int | float) and abs(config) > LARGEST and config not in (math.inf, -math.inf):
+            raise ValueError(f"config: expected numbers up to {LARGEST:,}, got {config}")
+        return config
+    if set(config) != {"call", "options"} or not isinstance(config["options"], dict):
+        raise ValueError(f'config: expected {{"call": name, "options": {{...}}}}, got the keys {sorted(config)}')
+    if next(records) > MOST:
+        raise ValueError(f"config: expected at most {MOST:,} records (cells, wrappers, initializers), got more")
+    name = config["call"]
+    if not isinstance(name, str) or name not in known:
+        raise KeyError(f"{name!r} is not a factory of jaxrnn; give it in factories=, known: {sorted(known)}")
+    options = {k: _built(v, known, records, depth + 1) for k, v in config["options"].items()}
+    unknown = set(options) - set(inspect.signature(known[name]).parameters)
+    if unknown:
+        raise TypeError(f"{name} has no options {sorted(unknown)}; was this saved by a newer jaxrnn?")
+    args, kwargs = arguments(known[name], options)
+    return known[name](*args, **kwargs)
 
 
 def _factories() -> dict[str, Callable]:

@@ -68,6 +68,7 @@ class Classifier(Record):
         """The carry, the cell's ys [T, ..., H] and the valid steps, in the order in which they were read."""
         xs, valid, options = symbols.read(self, params, xs, options)
         carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
+        ys = symbols.one_output(self.cell, ys)
         if options.get("reverse"):
             ys, valid = jnp.flip(ys, 0), jnp.flip(jnp.broadcast_to(valid, ys.shape[:-1]), 0)
         return carry, ys, valid
@@ -100,7 +101,7 @@ class Classifier(Record):
         if self.vocabulary_size is not None:
             x = symbols.embedded(params, x, self.vocabulary_size)
         carry, y = self.cell.step(params["cell"], carry, x)
-        return carry, self.readout(params, y)
+        return carry, self.readout(params, symbols.one_output(self.cell, y))
 
     def loss(
         self,
@@ -115,10 +116,11 @@ class Classifier(Record):
         """Mean cross entropy in nats, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` expects.
 
         labels [...] int; weights [...]: the weight of each sequence (None: 1). With weight 0, any label is allowed.
-        If all weights are 0, the loss is 0.
+        If all weights are 0, the loss is 0, and so are its gradients: there is nothing to learn from.
         """
+        xs = symbols.given(self, xs)
         shape = jnp.shape(xs)[1:] if self.vocabulary_size is not None else jnp.shape(xs)[1:-1]
-        count = labelled.counted(labels, self.classes, shape, "[...]", weights)
+        labels, weights, count = labelled.counted(labels, self.classes, shape, "[...]", weights)
         carry, logits = self.apply(params, carry, xs, **options)
         return labelled.mean_cross_entropy(logits, labels, weights, count), carry
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import initializers
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.loops import loop
 from jaxrnn._core.numerics import product, row
@@ -21,7 +21,7 @@ from jaxrnn.engines import scan
 from jaxrnn.models._parts import attention as attend
 from jaxrnn.models._parts import bridge as between
 from jaxrnn.models._parts.labels import mean_cross_entropy, weighed
-from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
+from jaxrnn.models._parts.symbols import embedded, embedding, one_output, sized, sizes, stepped, valid_steps
 from jaxrnn.run import unroll
 from jaxrnn.train.regularizers import embedding_dropout
 
@@ -52,16 +52,16 @@ class EncoderDecoder(Record):
         """Parameters: "encoder", "decoder", "source" and "target" with an "embedding" [V, E] each, if there are any,
         "bridge", "attention" if there is any, "readout", "bias" [V].
 
-        input_size: D, for sources of features; not needed for symbols.
+        input_size: D, for sources of features; None for symbols.
         """
-        V, E = self.target_vocabulary_size, self.embedding_size
-        symbols: Any = self.source_vocabulary_size
+        V, E, symbols = self.target_vocabulary_size, self.embedding_size, self.source_vocabulary_size
+        sized(symbols, input_size)
         size: Any = input_size if symbols is None else E or symbols
         checks.init(key, size)
         keys, draw = jax.random.split(key, 8), initializers.lecun_normal()
         encoder = {} if self.encoder is None else self.encoder.init(keys[0], size)
         x = jax.ShapeDtypeStruct((size,), jnp.float32)
-        F = size if self.encoder is None else self.encoder.outputs(encoder, x).shape[-1]
+        F = size if self.encoder is None else one_output(self.encoder, self.encoder.outputs(encoder, x)).shape[-1]
         beside = F if self.attention == "bahdanau" else 0
         decoder = self.decoder.init(keys[1], (E or V) + beside)
         stored = max((a.dtype for a in jax.tree.leaves((encoder, decoder))), key=lambda d: d.itemsize)
@@ -88,20 +88,22 @@ class EncoderDecoder(Record):
 
         `options` are those of the encoder's `unroll`: lengths (0 is allowed), mask, reverse, key, ...
         """
+        source = arrays.ours(source, "source")
         key, batch, valid = options.pop("key", None), self._batch(source), True
         if self.encoder is not None:
             valid = valid_steps(len(source), options)
         elif options:
             raise TypeError(f"{', '.join(options)}: expected none of these without an encoder, which they are for")
         if self.source_vocabulary_size is not None:
-            checks.tokens(source, self.source_vocabulary_size, "source", valid=valid)
+            source = arrays.tokens(source, self.source_vocabulary_size, "source", valid=valid)
             k_table, key = (None, None) if key is None else jax.random.split(key)
             own, V = {"bias": params["bias"], **params["source"]}, self.source_vocabulary_size
             source = embedded(own, source, V, valid=valid, key=k_table, dropout=self.embedding_dropout)
         final, memory = source, None
         if self.encoder is not None:
             final, ys = unroll(self.encoder, params["encoder"], None, source, key=key, **options)
-            memory = None if self.attention is None else attend.memory(params["attention"], ys, valid)
+            if self.attention is not None:
+                memory = attend.memory(params["attention"], one_output(self.encoder, ys), valid)
         start = self.decoder.initial_carry(params["decoder"], batch)
         return Decoding(between.crossed(params["bridge"], final, start, len(batch)), memory)
 
@@ -120,7 +122,8 @@ class EncoderDecoder(Record):
             carry, y = self.decoder.step(params["decoder"], carry, x)
         else:
             carry, ys = unroll(self.decoder, params["decoder"], carry, x[None], key=key, engine=scan)
-            y = ys[0]
+            y = jax.tree.map(lambda a: a[0], ys)
+        y = one_output(self.decoder, y)
         if self.attention == "bahdanau":
             y = jnp.concatenate([y, context.astype(y.dtype)], -1)
         elif self.attention == "luong":
@@ -145,8 +148,8 @@ class EncoderDecoder(Record):
         """(logits [T, ..., V], weights [T, ..., S] of attention): see `apply`."""
         key, V = options.pop("key", None), self.target_vocabulary_size
         self._check(source, targets, target_lengths, feedback, key)
-        valid = True if target_lengths is None else inside(target_lengths, len(targets))
-        checks.tokens(targets, V, "targets", valid=valid)
+        valid = True if target_lengths is None else inside(target_lengths, checks.shape(targets)[0])
+        targets = arrays.tokens(targets, V, "targets", valid=valid)
         keys: Any = [None] * 5 if key is None else jax.random.split(key, 5)
         k_encoder, k_table, k_noise, k_own, k_draw = keys
         carry, memory = self.encode(params, source, key=k_encoder, **options)
@@ -157,7 +160,7 @@ class EncoderDecoder(Record):
         xs = embedded(inputs, read, V)
         if feedback is None and self.attention != "bahdanau":
             _, ys = unroll(self.decoder, params["decoder"], carry, xs, key=k_noise)
-            weights = None
+            ys, weights = one_output(self.decoder, ys), None
             if self.attention == "luong":
                 ys, weights = attend.combined(self.score, params["attention"], ys, memory)
             return self.readout(params, ys), weights
@@ -175,7 +178,7 @@ class EncoderDecoder(Record):
         # Never at the first step, as the model has not yet produced a symbol.
         own = None if feedback is None else jax.random.bernoulli(k_own, feedback, read.shape).at[0].set(False)
         before = jax.tree.map(jnp.zeros_like, jax.eval_shape(advance, carry, xs[0])[1])
-        _, (ys, weights) = loop(body, (carry, before), (jnp.arange(len(xs)), xs, own))
+        _, (ys, weights) = loop(body, (carry, before), (jnp.arange(xs.shape[0]), xs, own))
         return self.readout(params, ys), weights
 
     def _check(self, source, targets, target_lengths, feedback, key):
@@ -198,8 +201,7 @@ class EncoderDecoder(Record):
         a row's targets may be any number, and its logits are meaningless. `options` are those of `unroll`, for the
         encoder: lengths, mask, reverse, ...; a `key` among them turns on the noise of encoder and decoder.
         feedback: scheduled sampling (Bengio et al. 2015, arXiv 1506.03099): with this probability, a number or an
-            array [], a step reads the model's own symbol instead, sampled from the logits of the step before. Needs a
-            key.
+            array [], a step reads the model's own symbol, sampled from the logits of the step before. Needs a key.
         With feedback or Bahdanau's attention the decoder runs step by step and draws its noise anew at each step, even
         masks that are otherwise drawn once per sequence.
         """
@@ -219,10 +221,12 @@ class EncoderDecoder(Record):
     ) -> jax.Array:
         """Mean negative log-likelihood per target, in nats. `options` are those of `apply`.
 
-        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, it is 0.
+        weights [T, ...]: of each target (None: 1); those past `target_lengths` do not count. If none counts, the loss
+        is 0, and so are its gradients.
         """
-        if weights is not None and checks.shape(weights) != checks.shape(targets):
-            raise ValueError(f"weights: expected [T, ...] = {targets.shape}, as targets, got {checks.shape(weights)}")
+        targets = arrays.whole(targets, "targets")
+        if weights is not None and checks.shape(weights := arrays.numbers(weights, "weights")) != targets.shape:
+            raise ValueError(f"weights: expected [T, ...] = {targets.shape}, as targets, got {weights.shape}")
         lengths = options.get("target_lengths")
         logits = self.apply(params, source, targets, **options)
         count = True if lengths is None else inside(lengths, len(targets))
@@ -238,8 +242,7 @@ class EncoderDecoder(Record):
         For sampling and beam search, pass `step` to `decode.generate` and `decode.beam`.
         """
         state, prime = self.encode(params, source, **options), jnp.full((1, *self._batch(source)), self.begin)
-        pad = 0 if end is None else end
-        _, tokens = generate(self.step, params, state, prime, length, choose=greedy(), end=end, pad=pad)
+        _, tokens = generate(self.step, params, state, prime, length, choose=greedy(), end=end, pad=end or 0)
         ended = jnp.zeros(tokens.shape, bool) if end is None else jnp.cumsum(tokens == end, 0) > 0
         return tokens, (~ended).sum(0)
 

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 
 from jaxrnn import initializers
 from jaxrnn._core import checks
+from jaxrnn._core.arrays import numbers, whole
+from jaxrnn._core.arrays import tokens as symbols
 from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.numerics import product, row
 from jaxrnn._core.record import Record, factory
 from jaxrnn.models._parts.labels import mean_cross_entropy, weighed
-from jaxrnn.models._parts.symbols import embedded, embedding, sizes, stepped, valid_steps
+from jaxrnn.models._parts.symbols import embedded, embedding, one_output, sizes, stepped, valid_steps
 from jaxrnn.run import unroll
 
 
@@ -67,8 +69,9 @@ class LanguageModel(Record):
         key = options.get("key")
         if key is not None:
             key, options["key"] = jax.random.split(key)
-        xs = self._inputs(params, tokens, valid_steps(tokens.shape[0], options), key)
-        return unroll(self.cell, params["cell"], carry, xs, **options)
+        xs = self._inputs(params, tokens, valid_steps(checks.shape(tokens)[0], options), key)
+        carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
+        return carry, one_output(self.cell, ys)
 
     def apply(self, params: Params, carry: Carry | None, tokens: jax.Array, **options: Any) -> tuple[Carry, jax.Array]:
         """tokens [T, ...] int -> (carry, logits [T, ..., V] of the next symbol). `options` are those of `unroll`.
@@ -81,7 +84,7 @@ class LanguageModel(Record):
     def step(self, params: Params, carry: Carry, token: jax.Array) -> tuple[Carry, jax.Array]:
         """token [...] int -> (carry, logits [..., V] of the next symbol), for generation."""
         carry, y = self.cell.step(params["cell"], carry, self._inputs(params, token))
-        return carry, self.readout(params, y)
+        return carry, self.readout(params, one_output(self.cell, y))
 
     def loss(
         self,
@@ -98,18 +101,19 @@ class LanguageModel(Record):
 
         tokens, targets [T, ...] int; weights [T, ...]: the weight of each target (None: 1). Steps that `lengths` or
         `mask` (options of `unroll`) exclude, or of weight 0, do not count; their targets may be any number, such
-        as -1. unit: "nats" or "bits". Raises ValueError for another unit.
+        as -1. If no step counts, the loss is 0, and so are its gradients. unit: "nats" or "bits". Raises ValueError for
+        another unit.
         """
         if unit not in ("nats", "bits"):
             raise ValueError(f"unit: expected 'nats' or 'bits', got {unit!r}")
+        tokens = whole(tokens, "tokens")
         valid = valid_steps(tokens.shape[0], options)
         if weights is not None:
-            if jnp.shape(weights) != jnp.shape(tokens):
-                raise ValueError(
-                    f"weights: expected [T, ...] = {jnp.shape(tokens)}, as tokens, got {jnp.shape(weights)}"
-                )
+            weights = numbers(weights, "weights")
+            if checks.shape(weights) != tokens.shape:
+                raise ValueError(f"weights: expected [T, ...] = {tokens.shape}, as tokens, got {checks.shape(weights)}")
             valid = valid & weighed(weights)
-        checks.tokens(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
+        targets = symbols(targets, self.vocabulary_size, "targets", like=tokens, valid=valid)
         carry, logits = self.apply(params, carry, tokens, **options)
         nats = mean_cross_entropy(logits, targets, weights, valid)
         return nats / (math.log(2) if unit == "bits" else 1), carry

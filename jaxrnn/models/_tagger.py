@@ -52,14 +52,14 @@ class Tagger(Record):
         """xs [T, ..., D], or [T, ...] int -> (carry, logits [T, ..., C]). `options` are those of `unroll`."""
         xs, _, options = symbols.read(self, params, xs, options)
         carry, ys = unroll(self.cell, params["cell"], carry, xs, **options)
-        return carry, self.readout(params, ys)
+        return carry, self.readout(params, symbols.one_output(self.cell, ys))
 
     def step(self, params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
         """One step x [..., D], or [...] int -> (carry, logits [..., C]); not for a bidirectional cell."""
         if self.vocabulary_size is not None:
             x = symbols.embedded(params, x, self.vocabulary_size)
         carry, y = self.cell.step(params["cell"], carry, x)
-        return carry, self.readout(params, y)
+        return carry, self.readout(params, symbols.one_output(self.cell, y))
 
     def loss(
         self,
@@ -74,12 +74,13 @@ class Tagger(Record):
         """Mean cross entropy per step in nats, and the carry: (loss [], carry). labels [T, ...] int.
 
         weights [T, ...]: the weight of each step (None: 1). Steps that `lengths` or `mask` exclude, or of weight 0, do
-        not count; their labels may be any number. If no step counts, the loss is 0.
+        not count; their labels may be any number. If no step counts, the loss is 0, and so are its gradients.
         """
-        shape, valid = jnp.shape(xs), symbols.valid_steps(len(xs), options)
+        xs = symbols.given(self, xs)
+        shape, valid = jnp.shape(xs), symbols.valid_steps(xs.shape[0], options)
         shape = shape if self.vocabulary_size is not None else shape[:-1]
         symbols.fits(valid, shape)
-        count = labelled.counted(labels, self.classes, shape, "[T, ...]", weights, valid)
+        labels, weights, count = labelled.counted(labels, self.classes, shape, "[T, ...]", weights, valid)
         carry, logits = self.apply(params, carry, xs, **options)
         return labelled.mean_cross_entropy(logits, labels, weights, count), carry
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.loops import loop
@@ -70,6 +70,7 @@ class Streaming:
         if carry is None:
             rows = tuple(jnp.array(jnp.broadcast_to(a, (*batch, *a.shape)), copy=True) for a in self._fresh)
         else:
+            carry = arrays.ours(carry, "carry")
             makes = "cell.initial_carry(params, batch_shape) makes one"
             _fits(carry, _after(batch, self.row), "carry", makes)
             rows = self._pack(carry)
@@ -84,6 +85,9 @@ class Streaming:
         try:
             rows, y = self._step(state.rows, state.active, x)
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # checking first would slow every call
+            read = arrays.ours(x, "x")
+            if any(a is not b for a, b in zip(jax.tree.leaves(read), jax.tree.leaves(x), strict=True)):
+                return self.step(state, read)  # an array of others, such as PyTorch's
             raise self._fault(state, x) or error from None
         return State(rows, state.active), y
 
@@ -91,6 +95,7 @@ class Streaming:
         """Start a stream in `slot`, at the initial carry or at a `carry` without a stream axis."""
         slot = self._slot(state, slot)
         if carry is not None:
+            carry = arrays.ours(carry, "carry")
             _fits(carry, self.row, "carry", "carry(state, slot) or cell.initial_carry(params) makes one")
         return State(*self._add(*state, slot, self._fresh if carry is None else self._pack(carry)))
 

@@ -2,16 +2,20 @@
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
+from jaxrnn.train._devices import data_parallel
 from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
+from jaxrnn.train._seal import Damaged
 from jaxrnn.train._truncated_bptt import Losses as Losses
 from jaxrnn.train._truncated_bptt import next_symbol, truncated_bptt, weighted
 
 __all__ = [
     "Checkpoints",
+    "Damaged",
     "NotFinite",
     "Report",
     "TrainState",
     "constraints",
+    "data_parallel",
     "fit",
     "interruptible",
     "loss_scale",

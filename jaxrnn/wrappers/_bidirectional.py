@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import one_array
-from jaxrnn._core.numerics import common
+from jaxrnn._core.numerics import PAIRWISE, common
 from jaxrnn._core.record import factory
 
 MERGES = {
@@ -37,7 +37,7 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
     """
     merged = merge
     if isinstance(merge, str):
-        merged = MERGES.get(merge) or getattr(jnp, merge, None)  # `factory` turns jnp.multiply into its name
+        merged = MERGES.get(merge) or PAIRWISE.get(merge)  # `factory` turns jnp.multiply into its name
     if not callable(merged):
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.composition import shown
+from jaxrnn._core.numerics import widest
 from jaxrnn._core.record import factory
 
 
@@ -16,13 +20,16 @@ def deep_transition(*cells: Cell) -> Cell:
 
         s = cell_0(carry, x);  s = cell_k(s) for k = 1, 2, ...;  carry' = s,  y = that of the last cell
 
-    Params {"cell_0": ..., "cell_1": ...}; the kernels of all but the first are [0, G·H], as they have no input. Keeps
-    the three parts: one product per cell in the loop. The cells must be in parts, with the same carry and size.
+    Params {"cell_0": ..., "cell_1": ...}; all but the first have no kernel, as they have no input. Keeps the three
+    parts: one product per cell in the loop. The cells must be in parts, with the same carry and size.
     Raises TypeError or ValueError for others. Pascanu, Gulcehre, Cho and Bengio 2014, arXiv 1312.6026.
     """
     _without_noise("deep_transition", cells, 1)
     names = [f"cell_{k}" for k in range(len(cells))]
     drives: list[Any] = [cell.drive for cell in cells]
+
+    def own(params, k):
+        return completed(cells[k], params[names[k]]) if k else params[names[k]]
 
     def init(key, input_size):
         keys = jax.random.split(key, len(cells))
@@ -34,13 +41,13 @@ def deep_transition(*cells: Cell) -> Cell:
 
     def drive(params, x):
         nothing = x[..., :0]
-        return [f(params[name], nothing if k else x) for k, (name, f) in enumerate(zip(names, drives, strict=True))]
+        return [f(own(params, k), nothing if k else x) for k, f in enumerate(drives)]
 
     def of(k, stage):
         def update(params, s, u, v):
-            return stage.update(params[names[k]], s, u[k], v)
+            return stage.update(own(params, k), s, u[k], v)
 
-        recur = None if stage.recur is None else lambda params, s: stage.recur(params[names[k]], s)
+        recur = None if stage.recur is None else lambda params, s: stage.recur(own(params, k), s)
         return Stage(recur, update, stage.recurrent)
 
     first = cells[0].input
@@ -50,7 +57,7 @@ def deep_transition(*cells: Cell) -> Cell:
         None if first is None else lambda params: first(params["cell_0"]),
         drive,
         tuple(of(k, stage) for k, cell in enumerate(cells) for stage in cell.stages),
-        lambda params, carry: cells[-1].output(params[names[-1]], carry),
+        lambda params, carry: cells[-1].output(own(params, len(cells) - 1), carry),
     )
 
 
@@ -82,6 +89,10 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
             _same_carry("fast_slow", fast[0], params["fast_0"], cell, params[name])
         return params
 
+    def own(params, name):
+        k = names.index(name) if name in names[2:] else 0
+        return completed(fast[k], params[name]) if k else params[name]
+
     def reading(cell, name, place, source):
         """The stages of a cell that reads the output of the cell `source`; its u passes from stage to stage."""
 
@@ -97,23 +108,23 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
         def update(params, s, u, v):
             return s | {place: first.update(params[name], s[place], *v), "u": v[0]}
 
-        return [Stage(recur, update), *(_of(stage, name, place, lambda s, u: s["u"]) for stage in later)]
+        return [Stage(recur, update), *(_of(own, stage, name, place, lambda s, u: s["u"]) for stage in later)]
 
     def nothing(k):
         return lambda s, u: u[k]
 
-    stages = [_of(stage, "fast_0", "fast", nothing(0)) for stage in fast[0].stages]
+    stages = [_of(own, stage, "fast_0", "fast", nothing(0)) for stage in fast[0].stages]
     stages += reading(slow, "slow", "slow", (fast[0], "fast_0", "fast"))
     stages += reading(fast[1], "fast_1", "fast", (slow, "slow", "slow"))
     for k in range(2, len(fast)):
-        stages += [_of(stage, names[k], "fast", nothing(k - 1)) for stage in fast[k].stages]
+        stages += [_of(own, stage, names[k], "fast", nothing(k - 1)) for stage in fast[k].stages]
     stages.append(Stage(None, lambda params, s, u, v: {"fast": s["fast"], "slow": s["slow"]}))
     drives: list[Any] = [cell.drive for cell in fast]
 
     def drive(params, x):
         """The drives of the cells that read x or nothing, in order."""
         alone = [drives[0](params["fast_0"], x)]
-        return alone + [f(params[name], x[..., :0]) for name, f in zip(names[2:], drives[2:], strict=True)]
+        return alone + [f(own(params, name), x[..., :0]) for name, f in zip(names[2:], drives[2:], strict=True)]
 
     first = fast[0].input
     return Cell(
@@ -122,17 +133,17 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
         None if first is None else lambda params: first(params["fast_0"]),
         drive,
         tuple(stages),
-        lambda params, carry: fast[-1].output(params[names[-1]], carry["fast"]),
+        lambda params, carry: fast[-1].output(own(params, names[-1]), carry["fast"]),
     )
 
 
-def _of(stage, name, place, given):
-    """A stage of the cell `name`, whose state is s[place] and whose u is given(s, u)."""
+def _of(own, stage, name, place, given):
+    """A stage of the cell `name`, with params own(params, name), whose state is s[place] and whose u is given(s, u)."""
 
     def update(params, s, u, v):
-        return s | {place: stage.update(params[name], s[place], given(s, u), v)}
+        return s | {place: stage.update(own(params, name), s[place], given(s, u), v)}
 
-    recur = None if stage.recur is None else lambda params, s: stage.recur(params[name], s[place])
+    recur = None if stage.recur is None else lambda params, s: stage.recur(own(params, name), s[place])
     return Stage(recur, update, stage.recurrent)
 
 
@@ -147,13 +158,44 @@ def _without_noise(wrapper, cells, least):
 
 
 def _same_carry(wrapper, one, params, other, others):
-    wanted, came = jax.eval_shape(one.start, params), jax.eval_shape(other.start, others)
+    wanted, came = jax.eval_shape(one.start, params), jax.eval_shape(lambda p: other.start(completed(other, p)), others)
     if jax.tree.structure(wanted) != jax.tree.structure(came) or wanted != came:
         raise ValueError(f"{wrapper}: expected cells with the carry of {one!r}, got {other!r}")
 
 
 def without_input(cell: Cell, key: Any) -> Any:
-    """Params of a cell whose input has size 0: every axis that is as long as the input has length 0."""
+    """Params of a cell whose input has size 0: every axis that is as long as the input has length 0.
+
+    Arrays that have nothing in them are left out, as checkpoints refuse them; `completed` puts them back.
+    """
+    params = _cut(cell, key)
+
+    def kept(tree):
+        if isinstance(tree, dict):
+            return {name: kept(each) for name, each in tree.items() if 0 not in getattr(each, "shape", ())}
+        return jax.tree.map(lambda a: None if 0 in a.shape else a, tree)
+
+    return kept(params)
+
+
+def completed(cell: Cell, params: Any) -> Any:
+    """The params that the cell's own functions expect, from those of `without_input`; version 0.1 kept them all."""
+    given = {shown(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    stored = widest(params)
+
+    def one(path, like):
+        name = shown(path)
+        return jnp.zeros(like.shape, stored) if 0 in like.shape and name not in given else given[name]
+
+    return jax.tree_util.tree_map_with_path(one, _shapes(cell))
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes(cell: Cell) -> Any:
+    return jax.eval_shape(lambda: _cut(cell, jax.random.key(0)))
+
+
+def _cut(cell: Cell, key: Any) -> Any:
     params, one, two = cell.init(key, 1), *(jax.eval_shape(lambda n=n: cell.init(key, n)) for n in (1, 2))
 
     def cut(a, one, two):

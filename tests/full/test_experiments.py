@@ -28,7 +28,7 @@ import optax  # noqa: E402
 import orbax.checkpoint  # noqa: E402
 
 import jaxrnn  # noqa: E402
-from experiments import char_lm, rulers, runs, sample  # noqa: E402
+from experiments import char_lm, program, rulers, runs, sample  # noqa: E402
 from jaxrnn import train  # noqa: E402
 from jaxrnn.train import Checkpoints  # noqa: E402
 
@@ -141,9 +141,11 @@ def test_runs_are_numbered_and_the_last_is_gone_on_with(tmp_path, monkeypatch):
     for expected in ("char_lm-1", "char_lm-2"):
         folder = runs.folder("char_lm", None, new=True)
         assert folder.name == expected
-        folder.mkdir(parents=True)
-    (tmp_path / "runs" / "other-7").mkdir()
+        (folder / "model.json").touch()
+    for name in ("other-7", "char_lm-3"):  # the latter was killed before it wrote anything
+        (tmp_path / "runs" / name).mkdir()
     assert runs.folder("char_lm", None, new=False).name == "char_lm-2"
+    assert runs.folder("char_lm", None, new=True).name == "char_lm-4"
 
 
 def test_a_run_goes_on_with_its_own_options(whole, text, monkeypatch):
@@ -154,7 +156,7 @@ def test_a_run_goes_on_with_its_own_options(whole, text, monkeypatch):
     with pytest.raises(SystemExit, match=r"hidden: the run in .* has 12, and cannot go on with 384; new may be steps"):
         runs.check_resumable(dataclasses.replace(saved, hidden=384), may_change=("steps",))
     monkeypatch.setattr(sys, "argv", ["char_lm", "--resume", "--out", str(whole[0]), "--steps", "2400"])
-    assert runs.parse(char_lm.Options, "char_lm", None) == dataclasses.replace(saved, steps=2400)
+    assert program.parse(char_lm.Options, "char_lm", None) == dataclasses.replace(saved, steps=2400)
 
 
 def test_a_run_does_not_go_on_with_another_text(whole, text, tmp_path):
@@ -162,11 +164,11 @@ def test_a_run_does_not_go_on_with_another_text(whole, text, tmp_path):
     (tmp_path / "other.txt").write_text(text.read_text(encoding="utf-8") + "and", encoding="utf-8")
     copy = tmp_path / "run"
     shutil.copytree(whole[0], copy)
-    description = json.loads((copy / "model.json").read_text())
-    description["options"]["text"] = str(tmp_path / "other.txt")
-    (copy / "model.json").write_text(json.dumps(description))
+    asked = dataclasses.replace(runs.saved(char_lm.Options, copy), text=tmp_path / "other.txt")
     with pytest.raises(SystemExit, match="resume: the text is not the one that the run in"):
-        char_lm.main(runs.saved(char_lm.Options, copy))
+        char_lm.main(asked)
+    shutil.copy(text, tmp_path / "other.txt")  # the same text in another place will do
+    assert char_lm.main(asked)["step"] == 60
 
 
 def test_sampling_goes_on_from_the_prime(whole, capsys):

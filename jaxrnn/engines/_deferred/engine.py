@@ -27,6 +27,7 @@ from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.jax_internals import is_symbolic, own_reverse, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
+from jaxrnn._core.rows import select
 from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
@@ -142,6 +143,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     params, carry, xs = args
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
+    rows = xs[1].ndim - 1 if cell.name == "with_reset" else None
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
     # What the products after the loop read, unless it is saved or the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
@@ -151,14 +153,17 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         saved, d_stacked = given
         more = iter(d_stacked)
         ct = [d + next(more) if reads else d for d, reads in zip(ct, p.output_reads_real, strict=True)]
+        asked = _asked(ct, rows)
+        saved = _where(asked, saved)
         values = evaluate([*p.recompute, *p.backward], known | assigned(p.saved, saved) | assigned(p.ct, ct))
         d_params = add(d_params, read(values, p.d_params))
-        return (read(values, p.d_carry), d_params), read(values, emitted)
+        return (read(values, p.d_carry), d_params), (asked, read(values, emitted))
 
     def piece(state, given):
         ct, d_params, total = state
         xs, saved, d_stacked = given
-        (ct, d_params), outs = loop(step, (ct, d_params), (saved, d_stacked), reverse=True)
+        (ct, d_params), (asked, outs) = loop(step, (ct, d_params), (saved, d_stacked), reverse=True)
+        xs, saved = _where(asked, xs), _where(asked, saved)
         stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
         def of_all_steps(a):
@@ -189,6 +194,21 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         total[i] += d
     total = [t.astype(a.dtype) for t, a in zip(total, real(params), strict=True)]
     return cotangent(params, total), cotangent(carry, ct), cotangent(xs, d_xs)
+
+
+def _asked(ct, rows):
+    """Whether a row [...] of a step has a cotangent that is not 0, where there are resets; else None.
+
+    What lies before a reset may be NaN, and the loss may leave it out. 0 times NaN must then be 0, in gradients too.
+    """
+    if rows is None:
+        return None
+    return functools.reduce(jnp.logical_or, [jnp.any(d != 0, axis=tuple(range(rows, d.ndim))) for d in ct])
+
+
+def _where(asked, tree):
+    """The same arrays, 0 where nothing is asked."""
+    return tree if asked is None else select(asked, tree, jax.tree.map(jnp.zeros_like, tree))
 
 
 def add(total, more):

@@ -11,14 +11,23 @@ import jax.numpy as jnp
 
 def bisect(enough: Callable, low: jax.Array, high: Any, *, whole: bool = False) -> jax.Array:
     """The smallest x in (low, high] with `enough(x)`, monotone; of whole numbers from `low`, if `whole`."""
-    turns = 2 * jnp.finfo(low.dtype).nmant  # more than enough for the bits of any of these numbers
+    # More than enough for the bits of a number below 1, and for whole numbers to come down from the largest.
+    info = jnp.finfo(low.dtype)
+    turns = int(info.maxexp) if whole else 2 * info.nmant
 
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        middle = jnp.floor(middle) if whole else middle
-        yes = enough(middle)
-        return jnp.where(yes, low, middle), jnp.where(yes, middle, high)
+    def middle(low, high):
+        return jnp.floor((low + high) / 2) if whole else (low + high) / 2
+
+    def halve(state):
+        turn, low, high = state
+        at = middle(low, high)
+        yes = enough(at)
+        return turn + 1, jnp.where(yes, low, at), jnp.where(yes, at, high)
+
+    def goes_on(state):
+        turn, low, high = state
+        at = middle(low, high)
+        return (turn < turns) & ((low < at) & (at < high)).any()
 
     high = jnp.broadcast_to(jnp.asarray(high, low.dtype), low.shape)
-    return jax.lax.fori_loop(0, turns, halve, (low, high))[1]
+    return jax.lax.while_loop(goes_on, halve, (jnp.int32(0), low, high))[2]

@@ -7,10 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn import initializers
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Params
+from jaxrnn._core.jax_internals import is_symbolic
 from jaxrnn._core.numerics import product, row, wide
 from jaxrnn._core.record import Record, factory
 from jaxrnn._core.rows import inside, last_step
@@ -21,12 +23,14 @@ from jaxrnn.models._forecaster.series import (
     Forecasts,
     Prediction,
     Scale,
+    context_of,
     exogenous,
     scale_of,
+    series,
     steps_first,
     windows,
 )
-from jaxrnn.models._parts.symbols import stepped
+from jaxrnn.models._parts.symbols import one_output, stepped
 from jaxrnn.run import unroll
 
 
@@ -94,7 +98,7 @@ class Forecaster(Record):
         return jnp.concatenate([part.astype(ys.dtype) for part in parts], -1)
 
     def _distribution(self, params, h, scale, future):
-        raw = product(h, params["readout"], h.dtype)
+        raw = product(one_output(self.cell, h), params["readout"], h.dtype)
         raw = raw + row(params["bias"], raw)
         raw = raw.reshape(*raw.shape[:-1], self.ahead, self.targets, -1)
         if "future" in params:
@@ -106,13 +110,16 @@ class Forecaster(Record):
     def apply(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[Carry, Distribution]:
         """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of the values after each step, in units of ys).
 
-        NaN in ys is a missing value. If a carry continues a series, the scale is that of the ys of this call, not of
-        those that the carry has seen. The options, also of `loss`, `predict` and `sample`:
+        NaN in ys is a missing value; an infinite one raises ValueError, or, in jit, where values are not known, makes
+        NaN of all that depends on it. From step n - 1 on, where n is the context, a distribution knows nothing of the
+        ys after it; before, it knows their scale, up to the context's end. If a carry continues a series, the scale is
+        that of the ys of this call, not of those that it has seen. The options, also of `loss`, `predict`, `sample`:
 
             past [T, ..., P], future [T + K, ..., F]     inputs; `apply` and `loss` also take [T, ..., F], padded with 0
             observed [T, ..., N] bool                    False: missing, whatever ys holds
             lengths [...] int                            steps of each series; its future inputs go K steps further
-            context int, or [...] int                    the number of first steps that set the scale; None: all
+            context int, or [...] int                    the number n of first steps that set the scale; `apply` and
+                                                         `loss` need it, if there is a scaling; None: all of ys
             engine, key                                  as for `unroll`; `predict` and `sample` have no noise
         """
         run = self._run(params, carry, ys, **options)
@@ -133,47 +140,42 @@ class Forecaster(Record):
         key=None,
         whole=False,
     ) -> Forecasts:
-        ys, observed = self._series(params, ys, observed, lengths)
-        T, batch = len(ys), ys.shape[1:-1]
+        ys, observed = series(ys, observed, lengths, self.targets, wide(params["bias"].dtype))
+        T, batch = ys.shape[0], ys.shape[1:-1]
         times = (T + self.horizon,) if whole else (T, T + self.horizon)
-        past = exogenous("past", "P", past, self.past_size, (T,), batch, ys.dtype)
-        future = exogenous("future", "F", future, self.future_size, times, batch, ys.dtype)
-        seen = observed if context is None else observed & inside(jnp.broadcast_to(context, batch), T)[..., None]
+        known_to = jnp if is_symbolic(ys) else np  # of NumPy what is checked: under jit its values are known
+        valid = known_to.ones((T, *batch), bool) if lengths is None else inside(lengths, T)
+        past = exogenous("past", "P", past, self.past_size, (T,), valid, ys.dtype)
+        known = valid & (known_to.arange(T) > 0).reshape(-1, *[1] * len(batch))  # that of the first step is not read
+        future = exogenous("future", "F", future, self.future_size, times, known, ys.dtype)
+        context = context_of(context, needed=self.scaling is not None and not whole, batch=batch)
+        seen = observed if context is None else observed & inside(context, T)[..., None]
         scale = scale_of(self.scaling, ys, seen)
         ys = jnp.where(observed, ys, scale.location)
         if future is not None:
             future = windows(future, T, self.ahead)
-            if lengths is not None:
-                future = jnp.where(inside(lengths, T)[..., None, None], future, 0)
+            future = jnp.where(valid[..., None, None], future, 0)
         xs = self._inputs(ys, observed, scale, past, future)
         carry, hs = unroll(self.cell, params["cell"], carry, xs, lengths=lengths, engine=engine, key=key)
-        return Forecasts(carry, self._distribution(params, hs, scale, future), ys, observed, scale)
-
-    def _series(self, params, ys, observed, lengths):
-        """(ys, observed), checked, with ys in the type to compute in."""
-        shape, dtype = jnp.shape(ys), wide(params["bias"].dtype)
-        if len(shape) < 2 or shape[-1] != self.targets:
-            raise ValueError(f"ys: expected [T, ..., N] with N={self.targets} targets, got {shape}")
-        if observed is not None and (jnp.shape(observed) != shape or jnp.result_type(observed) != jnp.bool_):
-            raise ValueError(f"observed: expected [T, ..., N] = {shape} of bool, got {checks.describe(observed)}")
-        ys = jnp.asarray(ys, dtype)
-        seen = ~jnp.isnan(ys) if observed is None else observed & ~jnp.isnan(ys)
-        return ys, seen if lengths is None else seen & inside(lengths, len(ys))[..., None]
+        origins = jnp.ones((T, *batch), bool) if context is None else ~inside(context - 1, T)
+        return Forecasts(carry, self._distribution(params, hs, scale, future), ys, observed, scale, origins)
 
     def loss(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[jax.Array, Carry]:
         """The mean loss over observed values, and the carry: (loss [], carry), as `jax.grad(has_aux=True)` expects.
 
-        A value counts once for each of the `ahead` steps before it. The loss is the negative log-likelihood in
+        A value counts once for each of the `ahead` steps before it from which it is forecast, which are those from the
+        context's last on: earlier ones know the scale of what comes. The loss is the negative log-likelihood in
         nats; for the head "quantile" the pinball loss, and for "point" the squared error, both relative to the scale of
-        the series, so that small series count as much as large ones. If nothing is observed, the loss is 0.
+        the series, so that small series count as much as large ones. If nothing counts, the loss is 0, and so are its
+        gradients.
         """
-        lengths, future = options.get("lengths"), options.get("future")
+        lengths, future = options.get("lengths"), arrays.ours(options.get("future"), "future")
         # Future inputs past a row's end may be missing: of the results, only the carry depends on them.
         if lengths is not None and future is not None:
             options["future"] = jnp.where(inside(lengths, len(future))[..., None] | jnp.isfinite(future), future, 0)
         run = self._run(params, carry, ys, **options)
-        counted = windows(run.observed, len(run.ys), self.ahead)
-        following = windows(run.ys, len(run.ys), self.ahead)
+        counted = windows(run.observed, run.ys.shape[0], self.ahead) & run.origins[..., None, None]
+        following = windows(run.ys, run.ys.shape[0], self.ahead)
         following = jnp.where(counted, following, run.scale.location[..., None, :])
         each = jnp.where(counted, run.distribution.loss(following, run.scale.scale[..., None, :]), 0)
         return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype), run.carry
@@ -237,7 +239,7 @@ class Forecaster(Record):
         if self.future_size:
             future = jnp.asarray(options["future"], run.ys.dtype)
             # Each step fed back reads the inputs of the next; the last has no next, and its result is not used.
-            future = steps_first(last_step(windows(future[1:], len(run.ys), self.horizon), lengths))
+            future = steps_first(last_step(windows(future[1:], run.ys.shape[0], self.horizon), lengths))
         return rollout(self, params, run.carry, last_step(run.distribution, lengths), run.scale, future, key, n)
 
 
@@ -265,8 +267,8 @@ def forecaster(
         from every step at once, as in Wen et al. 2017 (arXiv 1711.11053). "recursive" forecasts one step, and feeds
         back its samples or means for the others, as in DeepAR (Salinas et al. 2020, arXiv 1704.04110).
     past_size, future_size: P inputs known up to now, and F known K steps ahead, such as the calendar.
-    scaling: "mean" (scale is the mean of |y| over the series, as in DeepAR without its +1), "standard" (mean and
-        standard deviation), or None. With a scaling, forecasts of 100 y are 100 times those of y.
+    scaling: "mean" (scale is the mean of |y| over the context, as in DeepAR without its +1), "standard" (mean and
+        standard deviation), or None. With a scaling, forecasts of 100 y are 100 times those of y, in any unit.
     Raises TypeError or ValueError for options that do not fit.
     """
     checks.positive(horizon, "horizon")

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy import special, stats
 
 from jaxrnn._core.numerics import aligned, row
+from jaxrnn.models._forecaster import counts
 from jaxrnn.models._forecaster.bisection import bisect
 
 Levels = tuple[float, ...]
@@ -153,37 +154,22 @@ class NegativeBinomial(Distribution):
 
         P(y) = Gamma(y + n) / (Gamma(n) y!) (1 / (1 + a))^n (a / (1 + a))^y,  n = 1 / alpha,  a = alpha mu
         """
-        mu, alpha, y = aligned(self.mu, self.alpha, y)
-        n, a = 1 / alpha, alpha * mu
-        there = jnp.maximum(y, 0)
-        # Not jax.scipy.stats.nbinom: it takes 1 / (1 + a), which rounds to 1 for a small a, and its three log Gammas
-        # cancel in float32 (off by 0.1 for n = 1e6). betaln does not, but has no more than 7 digits in float64 either.
-        if a.dtype == jnp.float64:
-            ways = special.gammaln(n + there) - special.gammaln(n) - special.gammaln(there + 1)
-        else:
-            ways = -special.betaln(n, there + 1) - jnp.log(n + there)
-        return jnp.where(y < 0, -jnp.inf, ways - n * jnp.log1p(a) + there * (jnp.log(a) - jnp.log1p(a)))
+        mu, alpha, y = jnp.broadcast_arrays(*aligned(self.mu, self.alpha, y))
+        return jnp.where(y < 0, -jnp.inf, counts.log_probability(mu, alpha, jnp.where(y < 0, 0, y)))
 
     def mean(self):
         """mu."""
         return self.mu
 
     def quantile(self, q):
-        """The smallest count with P(Y <= y) >= q, by bisection below the bound of Cantelli's inequality."""
-        mu, alpha, q = jnp.broadcast_arrays(*aligned(self.mu, self.alpha, q))
-        a, n = alpha * mu, 1 / alpha
-        above = jnp.ceil(mu + jnp.sqrt((mu + a * mu) * q / (1 - q)))
-
-        def enough(y):
-            return (y >= 0) & (special.betainc(n, y + 1, 1 / (1 + a)) >= q)
-
-        return bisect(enough, jnp.full_like(mu, -1), above, whole=True)
+        """The smallest count with P(Y <= y) >= q."""
+        return counts.quantile(*jnp.broadcast_arrays(*aligned(self.mu, self.alpha, q)))
 
     def sample(self, key):
         """One sampled count for each element."""
         k1, k2 = jax.random.split(key)
         rate = jax.random.gamma(k1, 1 / self.alpha, self.mu.shape, self.mu.dtype) * self.alpha * self.mu
-        return jax.random.poisson(k2, rate).astype(self.mu.dtype)
+        return counts.poisson(k2, rate)
 
 
 @jax.tree_util.register_dataclass

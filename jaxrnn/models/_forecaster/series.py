@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
+from jaxrnn._core.jax_internals import is_traced
+from jaxrnn._core.rows import inside
 
 SCALINGS = ("mean", "standard", None)
 
@@ -27,6 +30,7 @@ class Forecasts(NamedTuple):
     ys: jax.Array  # [T, ..., N], with the location in place of missing values
     observed: jax.Array  # [T, ..., N]
     scale: Scale
+    origins: jax.Array  # [T, ...] bool: the steps that know nothing of what comes after them, not by the scale either
 
 
 class Prediction(NamedTuple):
@@ -49,7 +53,8 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
         return Scale(jnp.zeros_like(ys[0]), jnp.ones_like(ys[0]))
 
     def mean(a):
-        return jnp.where(observed, a, 0).sum(0) / jnp.maximum(observed.sum(0), 1).astype(a.dtype)
+        count = jnp.maximum(observed.sum(0), 1).astype(a.dtype)
+        return (jnp.where(observed, a, 0) / count[None]).sum(0)  # divided first: the sum of large numbers may overflow
 
     magnitude = mean(jnp.abs(ys))
     magnitude = jnp.where(magnitude > 0, magnitude, 1)
@@ -60,6 +65,67 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
     variance = mean(jnp.square((ys - location[None]) / magnitude[None]))
     varies = variance > jnp.square(8 * jnp.finfo(ys.dtype).eps)
     return Scale(location, magnitude * jnp.sqrt(jnp.where(varies, variance, 1)))
+
+
+def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    """(ys [T, ..., N] in `dtype`, which of them are there), checked."""
+    ys = arrays.numbers(ys, "ys")
+    if ys.ndim < 2 or ys.shape[-1] != targets:
+        raise ValueError(f"ys: expected [T, ..., N] with N={targets} targets, got {ys.shape}")
+    with np.errstate(over="ignore"):  # told by `finite`
+        read = jnp.asarray(ys, dtype)
+    there = ~jnp.isnan(read)
+    if observed is not None:
+        observed = arrays.numbers(observed, "observed")
+        if observed.shape != ys.shape or observed.dtype != jnp.bool_:
+            raise ValueError(f"observed: expected [T, ..., N] = {ys.shape} of bool, got {checks.describe(observed)}")
+        there = observed & there
+    there = there if lengths is None else there & inside(lengths, len(read))[..., None]
+    finite("ys", ys, there, dtype, missing=True)
+    return jnp.where(jnp.isinf(read), jnp.nan, read), there  # a gate would make a finite number of an infinite one
+
+
+def context_of(context: Any, needed: bool, batch: tuple[int, ...]) -> jax.Array | None:
+    """`context`, a number of steps for all series or one for each, as [...] int32; None: all steps.
+
+    Raises ValueError for one that is no number of steps, and for None where one is `needed`.
+    """
+    if context is None:
+        if needed:
+            raise ValueError(
+                "context: expected the number of first steps that set the scale, got None: the scale of all knows what "
+                "comes; write context=n, and forecasts count from step n - 1 on, or make the forecaster with "
+                "scaling=None"
+            )
+        return None
+    context = arrays.numbers(context, "context")
+    known, fits = not is_traced(context), context.shape in ((), batch)
+    if not (fits and jnp.issubdtype(context.dtype, jnp.integer)) or (known and (context < 1).any()):
+        raise ValueError(
+            f"context: expected a number of steps, an int of at least 1, or [...] = {batch} of them, got "
+            f"{context if context.ndim == 0 and known else checks.describe(context)}"
+        )
+    return jnp.broadcast_to(arrays.whole(context, "context"), batch)
+
+
+def finite(name: str, values: Any, valid: Any, dtype: Any, *, missing: bool = False) -> None:
+    """Raise ValueError for a number in values [T, ..., X] that is `valid` and infinite in `dtype`, if known; or NaN.
+
+    missing: NaN is a missing number, and may be anywhere. One such number would make all of its series NaN.
+    """
+    if is_traced(values) or is_traced(valid):
+        return
+    with np.errstate(over="ignore"):
+        read = np.asarray(values).astype(dtype)
+    wrong = np.broadcast_to(valid, read.shape) & (np.isinf(read) if missing else ~np.isfinite(read))
+    if wrong.any():
+        step, *series, n = at = tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
+        of = f" of series {checks.place(series)}" if series else ""
+        cure = "; write NaN where a value is missing, or say so by `observed`" if missing else ""
+        raise ValueError(
+            f"{name}: expected numbers finite in {jnp.dtype(dtype).name}, got {np.asarray(values)[at]} at step "
+            f"{step}{of}, number {n} of its {read.shape[-1]}{cure}"
+        )
 
 
 def windows(a: jax.Array, time: int, n: int) -> jax.Array:
@@ -73,12 +139,17 @@ def steps_first(a: jax.Array) -> jax.Array:
     return jnp.moveaxis(a, -2, 0)
 
 
-def exogenous(name: str, letter: str, values: Any, size: int, times: Any, batch: Any, dtype: Any) -> Any:
-    """Exogenous inputs, checked against the series and in its type; None if there are none."""
+def exogenous(name: str, letter: str, values: Any, size: int, times: Any, valid: Any, dtype: Any) -> Any:
+    """Exogenous inputs, checked against the series and in its type; None if there are none. valid: [T, ...] bool."""
+    T, *batch = valid.shape
+    values = None if values is None else arrays.numbers(values, name)
     expected = " or ".join(str((time, *batch, size)) for time in times)
     if size and (values is None or jnp.shape(values) not in [(time, *batch, size) for time in times]):
         came = None if values is None else jnp.shape(values)
         raise ValueError(f"{name}: expected [T, ..., {letter}] = {expected}, got {came}")
     if not size and values is not None:
         raise ValueError(f"{name}: expected None with {name}_size=0, got {checks.describe(values)}")
-    return None if values is None else jnp.asarray(values, dtype)
+    if values is None:
+        return None
+    finite(name, values[:T], valid[..., None], dtype)
+    return jnp.asarray(values, dtype)

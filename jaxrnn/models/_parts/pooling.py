@@ -41,7 +41,7 @@ def pooled(pooling: str, params: Params, ys: jax.Array, valid: Any = True) -> ja
     valid = jnp.broadcast_to(valid, ys.shape[:-1])
     ys = _blank(valid, ys)
     if pooling in ("last", "ends"):
-        last = jnp.where(valid, jnp.arange(len(ys)).reshape(-1, *[1] * (valid.ndim - 1)), 0).max(0)
+        last = jnp.where(valid, jnp.arange(ys.shape[0]).reshape(-1, *[1] * (valid.ndim - 1)), 0).max(0)
         if pooling == "last":
             return _at(ys, last)
         return jnp.concatenate([_at(ys, last), _at(ys, valid.argmax(0))], axis=-1)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import initializers
-from jaxrnn._core import checks
+from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.rows import inside
 from jaxrnn.train.regularizers import embedding_dropout
@@ -43,9 +43,9 @@ def embedded(
 
     `key` and `dropout`: see `regularizers.embedding_dropout`. Tokens that are not `valid` may be any number.
     """
+    tokens = arrays.whole(tokens, "tokens")
     fits(valid, checks.shape(tokens))
-    checks.tokens(tokens, vocabulary_size, "tokens", valid=valid)
-    tokens = jnp.where(valid, tokens, 0)
+    tokens = jnp.where(valid, arrays.tokens(tokens, vocabulary_size, "tokens", valid=valid), 0)
     if "embedding" in params:
         return embedding_dropout(key, params["embedding"], dropout)[tokens]
     return jax.nn.one_hot(tokens, vocabulary_size, dtype=params["bias"].dtype)
@@ -57,8 +57,7 @@ def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.Sha
     input_size: D, for sequences of features; None for symbols.
     """
     V, E = model.vocabulary_size, model.embedding_size
-    if V is not None and input_size is not None:
-        raise ValueError(f"input_size: expected None for symbols, whose size is known, got {input_size!r}")
+    sized(V, input_size)
     checks.init(key, E or V or input_size)
     size = int(E or V or input_size or 0)
     k1, k2 = jax.random.split(key)
@@ -66,8 +65,24 @@ def start(model: Any, key: Any, input_size: int | None) -> tuple[Params, jax.Sha
     stored = max((a.dtype for a in jax.tree.leaves(params)), key=lambda d: d.itemsize)  # y may be narrower
     if V is not None and E is not None:
         params["embedding"] = embedding(k2, V, E, stored)
-    y = model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored))
+    y = one_output(model.cell, model.cell.outputs(params["cell"], jax.ShapeDtypeStruct((size,), stored)))
     return params, jax.ShapeDtypeStruct(y.shape, stored)
+
+
+def sized(vocabulary_size: int | None, input_size: int | None) -> None:
+    """Raise ValueError for a size given to symbols, which would not be used."""
+    if vocabulary_size is not None and input_size is not None:
+        raise ValueError(f"input_size: expected None for symbols, whose size is known, got {input_size!r}")
+
+
+def one_output(cell: Cell, y: Any) -> Any:
+    """`y`, the outputs of a model's cell or their shape. Raises TypeError if they are not one array."""
+    if not hasattr(y, "shape"):
+        raise TypeError(
+            f"cell: expected one whose y is one array [..., H], for a readout, got {cell!r}, whose y is "
+            f"{checks.describe(y)}; a model wants the cell without emit_carry, which unroll takes by itself"
+        )
+    return y
 
 
 def stepped(cell: Cell, params: Params, size: int, dtype: Any) -> int:
@@ -76,7 +91,8 @@ def stepped(cell: Cell, params: Params, size: int, dtype: Any) -> int:
     `outputs` and teacher forcing would accept such a cell.
     """
     x = jax.ShapeDtypeStruct((size,), dtype)
-    return jax.eval_shape(cell.step, params, jax.eval_shape(cell.start, params), x)[1].shape[-1]
+    y = jax.eval_shape(cell.step, params, jax.eval_shape(cell.start, params), x)[1]
+    return one_output(cell, y).shape[-1]
 
 
 def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> tuple[jax.Array, Any, dict[str, Any]]:
@@ -84,7 +100,8 @@ def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> 
 
     A part of a key among the options goes to the embedding's dropout.
     """
-    valid, key = valid_steps(len(xs), options), options.get("key")
+    xs, key = given(model, xs), options.get("key")
+    valid = valid_steps(xs.shape[0], options)
     if model.vocabulary_size is None:
         return xs, valid, options
     if key is not None:
@@ -95,11 +112,16 @@ def read(model: Any, params: Params, xs: jax.Array, options: dict[str, Any]) -> 
     return embedded(params, xs, model.vocabulary_size, **how), valid, options
 
 
+def given(model: Any, xs: Any) -> Any:
+    """xs as arrays: features as they are, symbols as int32."""
+    return arrays.ours(xs, "xs") if model.vocabulary_size is None else arrays.whole(xs, "tokens")
+
+
 def valid_steps(time: int, options: dict[str, Any]) -> Any:
     """[T, ...] bool: the steps that `lengths` and `mask`, options of `unroll`, allow; True if neither is given."""
     lengths, mask = options.get("lengths"), options.get("mask")
     valid = True if lengths is None else inside(lengths, time)
-    return valid if mask is None else valid & jnp.asarray(mask, bool)
+    return valid if mask is None else valid & jnp.asarray(arrays.ours(mask, "mask"), bool)
 
 
 def fits(valid: Any, shape: tuple[int, ...]) -> None:

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 from sides import LENGTHS, B, D, H, T, assert_same, both_dtypes
+from support import assert_close
 
 import jaxrnn
-from jaxrnn import ElmanCarry, GRUCarry, LSTMCarry
+from jaxrnn import ElmanCarry, GRUCarry, LSTMCarry, decode, models
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -139,3 +140,32 @@ def test_layers_in_both_directions(name, rng):
 @pytest.mark.parametrize("name", ["projected_lstm", "gru"])
 def test_layers(name, layers, both, lengths, rng):
     check_layers(name, layers, both, lengths, rng)
+
+
+def test_tensors_are_read_as_arrays():
+    """As symbols, labels, weights, series, features, carries and primes; one that requires a gradient is named."""
+    tokens, features = torch.tensor([[3, 299], [7, 0]]), torch.ones(2, 2, 3)
+    model, tag = models.language_model(jaxrnn.gru(H), 300), models.tagger(jaxrnn.gru(H), 5)
+    params = model.init(jax.random.key(0))
+    for dtype in (torch.int16, torch.int32, torch.int64):
+        some = tokens.to(dtype)
+        ours = model.loss(params, None, some, some, weights=torch.ones(2, 2))[0]
+        assert_close(ours, model.loss(params, None, some.numpy(), some.numpy())[0], 1e-6)
+    _, written = decode.generate(
+        model.step, params, model.initial_carry(params, (2,)), tokens, 3, choose=decode.greedy()
+    )
+    assert written.shape == (3, 2)
+    params = tag.init(jax.random.key(0), 3)
+    labels = torch.tensor([[1, 0], [4, 2]], dtype=torch.uint8)
+    ours = tag.loss(params, None, features, labels)[0]
+    assert_close(ours, tag.loss(params, None, features.numpy(), labels.numpy())[0], 1e-6)
+    cell = params["cell"]
+    carry = GRUCarry(torch.full((2, H), 0.5))
+    for dtype in (torch.float32, torch.bfloat16):
+        _, y = jaxrnn.gru(H).step(cell, carry, features[0].to(dtype))
+        assert_close(y, jaxrnn.gru(H).step(cell, GRUCarry(jnp.full((2, H), 0.5, "float32")), jnp.ones((2, 3)))[1], 1e-6)
+    forecast = models.forecaster(jaxrnn.gru(H), 2)
+    ys = torch.arange(10.0)[:, None, None] + 1
+    assert jnp.isfinite(forecast.loss(forecast.init(jax.random.key(0)), None, ys, context=torch.tensor(4))[0])
+    with pytest.raises(TypeError, match=r"x: expected an array of numbers, got torch.Tensor.*detach"):
+        jaxrnn.gru(H).step(cell, carry, torch.ones(2, 3, requires_grad=True))

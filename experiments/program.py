@@ -1,0 +1,99 @@
+"""An experiment as a program: options from the command line; a mistake of its user's is one line, never a traceback."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jaxrnn
+from experiments import runs
+from jaxrnn._core.optional import optional
+
+OURS = tuple(str(Path(module).resolve().parent) + os.sep for module in (__file__, jaxrnn.__file__))
+
+
+def run(kind: type, main: Callable[[Any], object], experiment: str, description: str | None) -> None:
+    """`main` with options of `kind` from the command line. `python -X dev` shows tracebacks of users' mistakes too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show must not end a run
+    try:
+        options = parse(kind, experiment, description)
+        if hasattr(options, "out"):
+            optional("matplotlib", "train", "the figure")  # which comes last
+        main(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if sys.flags.dev_mode or not is_mistake(error):
+            raise
+        sys.exit(in_one_line(error))
+
+
+def parse(kind: type, experiment: str, description: str | None) -> Any:
+    """Options from the command line; with --resume, what is not said there is as it was in the run."""
+    tyro = optional("tyro", "train", "reading the options")
+    options = tyro.cli(kind, description=description)
+    if getattr(options, "resume", False):
+        out = runs.folder(experiment, options.out, new=False)
+        options = tyro.cli(kind, description=description, default=dataclasses.replace(runs.saved(kind, out), out=out))
+    check(options)
+    return options
+
+
+def check(options: Any) -> None:
+    """Exit with a line on a number that cannot be meant: found before the work, and not by what it breaks after it."""
+    for field in dataclasses.fields(options):
+        value, option = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
+        least = 0 if field.name == "seed" else 1
+        most = 2**16 if field.name in ("hidden", "embedding") else 2**31 - 1  # a kernel of 2^16 by 2^16 is 17 GB
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if field.name == "held_out":
+                if not 0 < number < 1:
+                    sys.exit(f"{option}: expected a share between 0 and 1, got {number}")
+            elif isinstance(number, int):
+                if not least <= number <= most:
+                    sys.exit(f"{option}: expected a whole number from {least} to {most:,}, got {number}")
+            elif math.isnan(number) or number < 0:
+                sys.exit(f"{option}: expected a number of at least 0, got {number}")
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether an error tells of the world outside, or was raised by us on purpose to tell of what was given."""
+    if isinstance(error, OSError | ImportError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return str(Path(last.filename).resolve()).startswith(OURS) and (last.line or "").startswith("raise ")
+
+
+def in_one_line(error: Exception) -> str:
+    """What it says, and where, without line breaks and control characters."""
+    said = str(error.args[0] if isinstance(error, KeyError) and error.args else error) or type(error).__name__
+    if isinstance(error, OSError) and not error.filename and runs.HELD:
+        said += f": {next(reversed(runs.HELD))}"  # a write that fails does not know its file
+    return shown(" ".join(said.split()))
+
+
+def shown(text: str) -> str:
+    """Text for a terminal: what would steer it (control characters, changes of direction) as escapes, \\x1b for ESC."""
+    return "".join(c if c in "\n\t" or not _steers(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _steers(character: str) -> bool:
+    return (
+        unicodedata.category(character) == "Cc"
+        or "\u202a" <= character <= "\u202e"
+        or "\u2066" <= character <= "\u2069"
+    )
