@@ -114,7 +114,9 @@ def main() -> None:
                 failed.add(kind(case, said))
             print(f"\r{total['cases']} of {options.count}, {total['failed']} failed", end="", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped: what runs is still waited for")
+        print("stopped")
+        for process in multiprocessing.active_children():
+            process.terminate()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     minutes = (time.monotonic() - began) / 60
