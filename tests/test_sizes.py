@@ -56,3 +56,12 @@ def test_devices(batch, key, monkeypatch):
     assert not any(np.any(g) for g in jax.tree.leaves(grads))
     monkeypatch.undo()
     jax.clear_caches()
+
+
+@pytest.mark.parametrize("batch", [(0,), (2, 0)], ids=str)
+def test_beam(batch, key):
+    model = jaxrnn.models.language_model(jaxrnn.gru(4), 5)
+    params = model.init(key)
+    carry = model.cell.initial_carry(params["cell"], batch)
+    found = jaxrnn.decode.beam(model.step, params, carry, jnp.zeros((1, *batch), int), 4, width=2)
+    assert not np.size(found.tokens) and not np.size(found.scores)
