@@ -4,8 +4,8 @@ Of each kind of failure one is printed as it is found, made as small as it stays
 `python tests/property.py --case "Case(...)"`. At the end, or when it is stopped, how many cases there were, of each
 kind. Seed and count tell a run, whatever the number of processes. Exits with 1 after a failure.
 
-Run so far, each stopped before its 10,000: seed 19, 550 cases, none failed; seed 20, 750 cases, two failed, of a fault of
-the reference that is mended since. A run whole is still to come.
+Run so far, each stopped before its 10,000: seed 19, 550 cases, none failed; seed 20, 750 cases, two failed, by a fault
+of the reference that is mended since. A whole run is still to come.
 """
 
 from __future__ import annotations
