@@ -3,6 +3,7 @@
 #: make test     the quick tests, in minutes             ARGS="-k lstm", WORKERS=1 for one process
 #: make test-all the rest: experiments, notebooks, README, wide tables, and some of all as users compile
 #: make check    ruff, its formatter, pyright
+#: make properties  draws 10,000 calls of unroll       ARGS="500 --seed 3" for other ones
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
 #:
@@ -19,7 +20,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test test-all check bench clean environment another-interpreter
+.PHONY: help train sample test test-all properties check bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +42,9 @@ test: $(call installed,test)
 # The second run: XLA as users have it, for those that are marked so.
 test-all: $(call installed,test)
 	@$(PYTEST) -m full $(ARGS) && XLA_FLAGS= $(PYTEST) -m "optimized and not full" --ignore tests/full $(ARGS); $(status)
+
+properties: $(call installed,test)
+	$(BIN)/python tests/property.py $(ARGS)
 
 check: $(call installed,dev)
 	$(BIN)/ruff check .

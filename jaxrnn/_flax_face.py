@@ -12,7 +12,7 @@ from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.jax_internals import Var
 from jaxrnn._core.numerics import widest
-from jaxrnn._core.rows import inside
+from jaxrnn._core.rows import inside, read
 from jaxrnn.engines import scan
 from jaxrnn.run import unroll as time_first
 
@@ -86,6 +86,7 @@ def unroll(
         )
     axis = 0 if time_major else len(leading) - 1
     batch = leading[:axis] + leading[axis + 1 :]
+    seq_lengths, mask, reset = read(seq_lengths, mask, reset, "seq_lengths")
     for name, given, axes in (("seq_lengths", seq_lengths, batch), ("mask", mask, leading), ("reset", reset, leading)):
         if hasattr(given, "shape") and given.shape != axes:
             raise ValueError(f"{name}: expected {axes}, as inputs {letters} has these axes, got {given.shape}")

@@ -96,7 +96,7 @@ def with_kernel(params):
     """The params of a cell that has no kernel, as it has no input, with one that multiplies an x of size 0."""
     if "kernel" in params or "bias" not in params:
         return params
-    return {**params, "kernel": np.zeros((0, len(params["bias"])))}
+    return {**params, "kernel": np.zeros((0, params["bias"].shape[-1]))}
 
 
 def gru(params, carry, x, activation="tanh", gate_activation="sigmoid"):

@@ -111,11 +111,15 @@ TRACED = {
         TypeError,
         "lengths: expected [...] of int, steps in each row, got float32(2,); write jnp.asarray(lengths, int)",
     ),
-    "lengths a list": (
-        lambda a: unroll(GRU, a.params, None, a.xs, lengths=[1, 2]),
+    "lengths a ragged list": (
+        lambda a: unroll(GRU, a.params, None, a.xs, lengths=[1, [2, 3]]),
+        ValueError,
+        "lengths: expected an array, or a list whose rows are equally long, got [1, [2, 3]]",
+    ),
+    "lengths a list of flags": (
+        lambda a: unroll(GRU, a.params, None, a.xs, lengths=[True, False]),
         TypeError,
-        "lengths: expected [...] of int, steps in each row, got list(0: int 1, 1: int 2); "
-        "write jnp.asarray(lengths, int)",
+        "lengths: expected [...] of int, steps in each row, got bool(2,); write jnp.asarray(lengths, int)",
     ),
     "lengths of another batch": (
         lambda a: unroll(GRU, a.params, None, a.xs.swapaxes(0, 1), lengths=a.lengths),
@@ -127,10 +131,10 @@ TRACED = {
         ValueError,
         "lengths: expected [...] = (2,), the axes of xs between T and its features, got (); xs is time first",
     ),
-    "mask of int": (
-        lambda a: unroll(GRU, a.params, None, a.xs, mask=a.flags.astype("int32")),
+    "mask of float": (
+        lambda a: unroll(GRU, a.params, None, a.xs, mask=a.flags.astype("float32")),
         TypeError,
-        "mask: expected [T, ...] of bool (False holds the carry), got int32(5, 2); write jnp.asarray(mask, bool)",
+        "mask: expected [T, ...] of bool (False holds the carry), got float32(5, 2); write jnp.asarray(mask, bool)",
     ),
     "mask with features": (
         lambda a: unroll(GRU, a.params, None, a.xs, mask=a.flags[..., None]),

@@ -130,6 +130,11 @@ WRONG = {
         ValueError,
         "size: expected an int of at least 1, got 0",
     ),
+    "bottleneck of no input": (
+        lambda: jaxrnn.bottleneck(GRU, 2).init(jax.random.key(0), 0),
+        ValueError,
+        "input_size: expected an int of at least 1, got 0",
+    ),
     "bottleneck of a half": (
         lambda: jaxrnn.bottleneck(GRU, 2.5),
         ValueError,

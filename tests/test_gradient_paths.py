@@ -13,7 +13,7 @@ import pytest
 import reference
 from observed import run
 from reference import sigmoid
-from support import assert_close, double, leaves_close, loop, problem, tolerance, variant, weighed
+from support import assert_close, double, leaves_close, loop, normal_like, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import burn_in, clip_carry, clip_gradient, cut_gradient
@@ -98,6 +98,24 @@ def test_gradient_through_the_recurrent_product(path, engine, key, rng):
     leaves_close(grads, expected[path], TOL)
     bias = [other[0]["bias"] for name, other in expected.items() if name != path]
     assert all(np.abs(grads[0]["bias"] - other).max() > 0.01 for other in bias), "the three paths are one"
+
+
+@pytest.mark.parametrize("engine", [None, jaxrnn.engines.scan], ids=["default", "scan"])
+def test_clip_gradient_leaves_tangents_alone(engine, key):
+    """Forward mode has no gradient to clip: it gives the derivative of the values, which are those of the bare cell."""
+    cell = jaxrnn.lstm(H)
+    params, carry, xs = problem(cell, key, T, (B,), D, dtype="float64")
+    along = normal_like(key, params)
+
+    def tangents(cell):
+        def run(params):
+            return jaxrnn.unroll(cell, params, carry, xs, engine=engine)
+
+        return jax.jvp(run, (params,), (along,)), jax.jit(jax.vmap(lambda d: jax.jvp(run, (params,), (d,))[1]))(
+            jax.tree.map(lambda a: a[None], along)
+        )
+
+    assert_close(tangents(clip_gradient(cell, 1e-3)), tangents(cell), tolerance("float64", T))
 
 
 def test_clip_gradient_clips_each_product(key, rng):

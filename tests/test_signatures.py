@@ -41,7 +41,7 @@ WRONG = {
     "lengths": {"lengths": jnp.array([T, T + 1])},
     "lengths of another batch": {"lengths": jnp.array([T, T, T])},
     "lengths of float": {"lengths": jnp.array([1.0, 2.0])},
-    "mask": {"mask": jnp.ones((T, B), int)},
+    "mask": {"mask": jnp.ones((T, B))},
     "mask against lengths": {"mask": jnp.ones((T, B), bool), "lengths": jnp.array([T, 1])},
     "reset": {"reset": jnp.zeros((B, T), bool)},
     "reverse": {"reverse": 1},

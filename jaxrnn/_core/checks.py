@@ -198,7 +198,10 @@ def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:
 
 
 def unroll(cell: Any, params_: Any, carry_: Any, xs: Any, *rows: Any) -> tuple[int, tuple[int, ...]]:
-    """Raise if the arguments of `unroll`, all of them in its order, do not fit one another; return T and batch axes."""
+    """Raise if the arguments of `unroll`, all of them in its order, do not fit one another; return T and batch axes.
+
+    lengths, mask and reset are as `rows.read` gives them.
+    """
     lengths, mask, reset, reverse, engine, key_ = rows
     if not hasattr(cell, "start"):
         came = getattr(cell, "__name__", None) or describe(cell)

@@ -5,9 +5,8 @@ Written for jax 0.10.2 to 0.12; a newer jax that breaks something breaks it here
 All differentiation and batching rules are here too. A rule may put the batch axis of its outputs elsewhere than the
 function that it replaces: inside `jit`, `vmap` takes the axis from the function and the values from the rule, and
 silently transposes the result (jax issue 16374 is related). So every custom rule here goes through `own_reverse`, which
-puts the axis of both in the same place by construction, or returns its argument itself (`clip_cotangent`), or what the
-function returns (`with_derivatives`); and each batching rule returns the axis that it used. (JAX handles the axes of
-`jax.custom_batching`, in `lapack`.)
+puts the axis of both in the same place by construction, or returns what the function returns (`with_derivatives`); and
+each batching rule returns the axis that it used. (JAX handles the axes of `jax.custom_batching`, in `lapack`.)
 """
 
 from __future__ import annotations
@@ -290,10 +289,10 @@ batching.primitive_batchers[_placed] = _batched
 ad.primitive_jvps[_placed] = lambda primals, tangents, *, axis: (_placed.bind(*primals, axis=axis), tangents[0])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def clip_cotangent(bound: float, a: jax.Array) -> jax.Array:
-    """Return `a`; its cotangent is clipped to ±bound."""
-    return a
+    """Return `a`; its cotangent is clipped to ±bound, its tangent is as it is."""
 
+    def clipped(args, saved, ct):
+        return (jnp.clip(ct, -bound, bound),)
 
-clip_cotangent.defvjp(lambda bound, a: (a, None), lambda bound, _, ct: (jnp.clip(ct, -bound, bound),))
+    return own_reverse(lambda a: a, lambda a: (a, ()), clipped, axes=0)(a)

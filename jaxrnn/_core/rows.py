@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrnn._core.arrays import whole
+from jaxrnn._core.arrays import numbers, whole
 from jaxrnn._core.numerics import common
 
 
@@ -20,6 +21,34 @@ def inside(lengths: jax.Array, time: int) -> jax.Array:
 def clipped(lengths: Any, low: int, high: int) -> jax.Array:
     """Lengths of any integer type, clipped to low and high, as int32."""
     return jnp.clip(whole(lengths, "lengths"), low, high)
+
+
+def read(lengths: Any, mask: Any, reset: Any, named: str = "lengths") -> tuple[Any, Any, Any]:
+    """The arguments of `unroll` as arrays: lengths of any integer type as int32, flags of integers as bool.
+
+    Numbers and lists become arrays; None, and what is neither integer nor bool, stays for `checks` to judge.
+    """
+    lengths = lengths if lengths is None else whole(_array(lengths, named), named)
+    return lengths, _flags(mask, "mask"), _flags(reset, "reset")
+
+
+def _flags(flags: Any, name: str) -> Any:
+    if flags is None or isinstance(flags, bool | int | float):  # one number is never [T, ...]
+        return flags
+    flags = _array(flags, name)
+    return flags != 0 if jnp.issubdtype(flags.dtype, jnp.integer) else flags
+
+
+def _array(values: Any, name: str) -> Any:
+    if isinstance(values, jax.ShapeDtypeStruct):  # for `explain`, which only wants shapes
+        to = jnp.bool_ if name in ("mask", "reset") else jnp.int32
+        return jax.ShapeDtypeStruct(values.shape, to) if jnp.issubdtype(values.dtype, jnp.integer) else values
+    try:
+        array = numbers(values, name)
+    except ValueError:
+        raise ValueError(f"{name}: expected an array, or a list whose rows are equally long, got {values!r}") from None
+    # NumPy makes floats of an empty list.
+    return array.astype(np.int32) if isinstance(values, list | tuple) and array.size == 0 else array
 
 
 def told(time: int, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any]:

@@ -138,7 +138,7 @@ def _beam(step, params, carry, prime, length, width, end, alpha, n_best, rule, m
         itself = jnp.where(jnp.arange(symbols) == 0, total[..., None], -jnp.inf)
         candidates = jnp.where(ended[..., None], itself, total[..., None] + ahead)
         grown = jnp.where(ended, lengths, t + 1)
-        scores = (candidates / penalty(grown)[..., None]).reshape(*batch, -1)
+        scores = (candidates / penalty(grown)[..., None]).reshape(*batch, width * symbols)
         best, at = lax.top_k(scores, width)  # on ties the first
         parent, symbol = at // symbols, (at % symbols).astype(jnp.int32)
         total = jnp.take_along_axis(candidates.reshape(scores.shape), at, -1)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, advance
 from jaxrnn._core.record import factory
+from jaxrnn._core.rows import read
 from jaxrnn._core.taps import tapped
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, labelled, watched
@@ -24,9 +25,9 @@ def gate_trace(
     carry: Carry | None,
     xs: Inputs,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     reverse: bool = False,
     engine: Engine | None = None,
     key: jax.Array | None = None,
@@ -49,6 +50,7 @@ def gate_trace(
         found.update({name: {k: seen[k] for k in ordered}} if seen else {})
         return its, ys
 
+    lengths, mask, reset = read(lengths, mask, reset)
     rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
     _, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
 from jaxrnn._core.numerics import common, wide
 from jaxrnn._core.record import factory
+from jaxrnn._core.rows import read
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, watched
 from jaxrnn.run import unroll
@@ -26,9 +28,9 @@ def gradient_norms(
     xs: Inputs,
     loss: Callable[[Carry, Any], jax.Array],
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     reverse: bool = False,
     engine: Engine | None = None,
     key: jax.Array | None = None,
@@ -44,6 +46,7 @@ def gradient_norms(
     respect to these. A plain step computes y_t beside carry_t, not from it: the path through y_t counts only for parts
     of y that are the same array as a field of the returned carry.
     """
+    lengths, mask, reset = read(lengths, mask, reset)
     rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
     time, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry
@@ -118,7 +121,9 @@ def _sum(carry, e):
 def _norms(gradient, rows):
     """The norm of each field, and of all fields together, over the axes after those of the rows."""
     fields = {
-        jax.tree_util.keystr(path, simple=True, separator="."): _norm(g.reshape(*g.shape[:rows], -1))
+        jax.tree_util.keystr(path, simple=True, separator="."): _norm(
+            g.reshape(*g.shape[:rows], math.prod(g.shape[rows:]))
+        )
         for path, g in jax.tree_util.tree_leaves_with_path(gradient)
     }
     dtype = common(*fields.values())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
@@ -60,7 +61,7 @@ def labelled(tree: Any, name: str = "") -> dict[str, Any]:
 
 def flat(carry: Carry, batch: tuple[int, ...]) -> tuple[jax.Array, Callable[[jax.Array], Carry]]:
     """The carry as vectors [..., N], field after field, and the function from a vector [N] back to a carry."""
-    _, unflat = _ravel(jax.tree.map(lambda a: a[(0,) * len(batch)], carry))
+    _, unflat = _ravel(jax.tree.map(lambda a: jnp.zeros(a.shape[len(batch) :], a.dtype), carry))
     return rows(lambda carry: _ravel(carry)[0], len(batch))(carry), unflat
 
 

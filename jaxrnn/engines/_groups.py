@@ -23,7 +23,7 @@ def groups(carry: Carry) -> int:
         devices = math.prod(size for name, size in mesh.shape.items() if name not in mesh.manual_axes)
     else:
         devices = jax.device_count()
-    return math.gcd(leaf.shape[0], devices) if leaf.ndim > 1 else 1
+    return math.gcd(leaf.shape[0], devices) if leaf.ndim > 1 and leaf.size else 1
 
 
 def in_groups(n: int, run: Callable, params: Any, carry: Carry, xs: Any) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
-from jaxrnn._core.rows import clipped
+from jaxrnn._core.rows import clipped, read
 from jaxrnn.run._unroll import unroll
 
 
@@ -20,9 +20,9 @@ def burn_in(
     xs: Inputs,
     steps: int,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     engine: Engine | None = None,
     key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
@@ -35,6 +35,7 @@ def burn_in(
     Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that also runs backwards. Kapturowski et
     al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
     """
+    lengths, mask, reset = read(lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, engine, key)
     if checks.positive(steps, "steps") >= time:
         raise ValueError(f"steps: expected fewer than T={time}, got {steps}")

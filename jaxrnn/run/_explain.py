@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxrnn import engines
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, step_with
+from jaxrnn._core.loops import one_step
+from jaxrnn._core.rows import read
 from jaxrnn.run._choice import choice
 from jaxrnn.run._unroll import unroll
 
@@ -56,9 +58,9 @@ def explain(
     carry: Carry | None,
     xs: Inputs,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     reverse: bool = False,
     engine: Engine | None = None,
     key: jax.Array | None = None,
@@ -68,6 +70,7 @@ def explain(
     The forward pass and its gradient are compiled for the current device, to read off the memory that they need.
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
+    lengths, mask, reset = read(lengths, mask, reset)
     _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     layers: list[Layer] = []
     described = repr(cell)
@@ -106,14 +109,11 @@ def explain(
     forward = jax.jit(run).trace(*args, *rest)
     backward = jax.jit(gradient).trace(args, rest)
     jax.eval_shape(
-        lambda params, carry, xs: walk(
-            "",
-            cell,
-            params,
-            cell.initial_carry(params, batch) if carry is None else carry,
-            jax.tree.map(lambda a: a[0], xs),
+        lambda params, carry, x: walk(
+            "", cell, params, cell.initial_carry(params, batch) if carry is None else carry, x
         ),
-        *args,
+        *args[:2],
+        one_step(args[2]),
     )
     return Explanation(
         tuple(layers), _flops(forward.jaxpr.jaxpr), _flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)

@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.jax_internals import varying_alike
-from jaxrnn._core.rows import inside, select, told
+from jaxrnn._core.rows import inside, read, select, told
 from jaxrnn.run._choice import choice
 from jaxrnn.wrappers import with_mask, with_reset
 
@@ -22,9 +22,9 @@ def unroll(
     carry: Carry | None,
     xs: Inputs,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    reset: jax.Array | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
     reverse: bool = False,
     engine: Engine | None = None,
     key: jax.Array | None = None,
@@ -42,12 +42,14 @@ def unroll(
     reverse: run from right to left, each row from its own last step; ys are at the positions of the inputs, and
         "before" a step is to its right.
     engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None: the cell's default.
+    lengths, mask, reset may be of any integer type, or of bool for the two, and NumPy's, JAX's, numbers or lists.
     key: draws the noise of dropout, zoneout and the like, before the loop; None is evaluation, without noise. A cell
         without noise ignores it. The same key draws the same noise, so pass a new one for each training step.
 
     Under jit, where the values of lengths are not known, those above T count as T and those below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
+    lengths, mask, reset = read(lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     params, xs, lengths, mask, reset = varying_alike((params, xs, lengths, mask, reset))
     if carry is None:

@@ -42,8 +42,9 @@ def clip_gradient(cell: Cell, bound: float) -> Cell:
     """The same cell, with the gradient through its recurrent products clipped to ±bound.
 
     It clips the cotangent of the operand of each product, element by element, at each step; the pointwise path from
-    carry to carry (an LSTM's f c) is untouched, and so are values. Keeps the three parts; around a composition it wraps
-    each member. FlashRNN (Pöppel, Beck and Hochreiter 2024, arXiv 2412.07752) calls it the recurrent gradient clip.
+    carry to carry (an LSTM's f c) is untouched, and so are values, and the tangents of forward mode (`jax.jvp`). Keeps
+    the three parts; around a composition it wraps each member. FlashRNN (Pöppel, Beck and Hochreiter 2024, arXiv
+    2412.07752) calls it the recurrent gradient clip.
     To clip the norm of the whole gradient, use `optax.clip_by_global_norm`.
     Raises ValueError for a bound that is not above 0, and TypeError (for a composition: when traced) for a cell that
     is not in three parts.

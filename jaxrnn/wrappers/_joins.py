@@ -96,6 +96,7 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
     checks.positive(size, "size")
 
     def init(key, input_size):
+        checks.init(key, input_size)  # the cell sees another size
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, size)
         return {"cell": params, "kernel": kernel_init(k2, (input_size, size), widest(params))}

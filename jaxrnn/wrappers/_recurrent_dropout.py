@@ -10,6 +10,7 @@ import jax
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.composition import around, at_leaves, in_parts
+from jaxrnn._core.loops import one_step
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
 from jaxrnn.wrappers._noise import dropped, kept, per_what, rate
@@ -44,7 +45,7 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
             return run(leaf, params, carry, xs, key)
         in_parts(leaf, "recurrent_dropout")
         key, own = jax.random.split(key)
-        sites = _sites(leaf, TAPS[on], params, carry, jax.tree.map(lambda a: a[0], xs))
+        sites = _sites(leaf, TAPS[on], params, carry, one_step(xs))
         shapes, tree = jax.tree.flatten(sites)
         if not shapes:
             cure = "cells with gates have one" if on == "candidate" else "products made by jaxrnn.cell.product have one"

@@ -1,0 +1,23 @@
+"""Drawn calls of `unroll` beside loops in NumPy; `python tests/property.py 10000 --seed N` draws more of them."""
+
+from __future__ import annotations
+
+import property
+import pytest
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_drawn(number):
+    """The same at each run; in parts, for several processes. As many as 40 s of CPU allow."""
+    counts, failures = property.piece(number, 22)
+    assert failures == []
+    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 22
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", range(10, 14))
+def test_drawn_more(number):
+    """Two hundred."""
+    counts, failures = property.piece(number, 50)
+    assert failures == []
+    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 50
