@@ -152,7 +152,7 @@ def own_reverse(
 
 
 def _with_reverse_as(pulled: Callable, anew: Callable, as_written: Callable) -> Callable:
-    """pulled(leaves, saved, ct), whose derivative is that of anew(leaves, ct) forwards, as_written(leaves, ct) backwards.
+    """pulled(leaves, saved, ct), whose derivative is forwards that of anew(leaves, ct), backwards as_written(leaves, ct)'s.
 
     All three are the same function: `saved` follows from `leaves`.
     """
