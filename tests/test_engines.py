@@ -73,9 +73,7 @@ def agreeing(how):
     return how._replace(mask=how.valid)
 
 
-@pytest.mark.parametrize(
-    "name", table(VARIANTS, {"lstm_projection_peepholes", "gru", "gru_reset_before", "indrnn_tanh"})
-)
+@pytest.mark.parametrize("name", table(VARIANTS, {"lstm_projection_peepholes", "gru_reset_before", "indrnn_tanh"}))
 @pytest.mark.optimized
 def test_engines(name, key, rng):
     """Plain, and with lengths, mask, reset and all of them, right to left."""

@@ -37,7 +37,7 @@ def with_gradients(run):
     return jax.jit(both)
 
 
-@pytest.mark.parametrize(("name", "run"), table(PAIRS, PAIRS[::4], "-".join))
+@pytest.mark.parametrize(("name", "run"), table(PAIRS, PAIRS[1::5], "-".join))
 def test_as_flax_with_the_same_weights(name, run, key, rng):
     """Outputs, last carry, and the gradients of weights, carry and inputs."""
     cell, make = PEERS[name]

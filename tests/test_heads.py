@@ -75,6 +75,7 @@ def test_quantiles_far_out_are_finite_in_float32():
             assert values.dtype == jnp.float32 and values.shape == (3, 4) and jnp.isfinite(values).all()
 
 
+@pytest.mark.full
 def test_counts_that_are_nearly_poisson_in_float32(rng):
     """n = 1 / alpha of up to a million, where the log Gammas of the formula are 1e7 and their difference about 10."""
     mu, n = np.float32([3.0, 200.0, 5000.0]), np.float32([1e6, 1e5, 300.0])

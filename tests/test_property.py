@@ -8,10 +8,10 @@ import pytest
 
 @pytest.mark.parametrize("number", range(4))
 def test_drawn(number):
-    """The same at each run; in parts, for several processes. As many as 40 s of CPU allow."""
-    counts, failures = property.piece(number, 22)
+    """The same at each run; in parts, for several processes. As many as 20 s of CPU allow."""
+    counts, failures = property.piece(number, 12)
     assert failures == []
-    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 22
+    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 12
 
 
 @pytest.mark.full
