@@ -255,7 +255,7 @@ def models():
         "classifier": (classes, (D,), ("xs", "label"), lambda p, a, b: classes.loss(p, None, a, b)[0]),
         "tagger": (tags, (D,), ("xs", "labels"), lambda p, a, b: tags.loss(p, None, a, b)[0]),
         "encoder_decoder": (pairs, (), ("tokens", "labels"), pairs.loss),
-        "forecaster": (series, (), ("series",), lambda p, a: series.loss(p, None, a)[0]),
+        "forecaster": (series, (), ("series",), lambda p, a: series.loss(p, None, a, context=2)[0]),
     }
 
 

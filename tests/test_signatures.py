@@ -123,7 +123,7 @@ CARRYING = {
     "language_model": (M.language_model(CELL, V), (), (SYMBOLS, SYMBOLS)),
     "classifier": (M.classifier(CELL, 3), (D,), (FEATURES, jnp.zeros(B, int))),
     "tagger": (M.tagger(CELL, 3), (D,), (FEATURES, SYMBOLS)),
-    "forecaster": (M.forecaster(CELL, 2), (), (SERIES,)),
+    "forecaster": (M.forecaster(CELL, 2, scaling=None), (), (SERIES,)),
 }
 
 
