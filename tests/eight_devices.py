@@ -1,5 +1,7 @@
 """Rows, params or members of an ensemble on eight devices, beside the same on one: `python tests/eight_devices.py`.
 
+With names of engines, those alone.
+
 A line for each engine and way to place things: whether values and gradients are equal, and how many
 collectives the compiled gradient has, inside its loops and in all. Exits with 1 where they are not equal, or where
 `deferred` with its rows sharded, or anything in `shard_map`, has a collective inside a loop.
@@ -129,7 +131,8 @@ def main() -> int:
     """The exit status."""
     wrong = 0
     expected = {way: jax.jit(f)(*args) for way, _, _, f, args in ways(engines.scan)}
-    for engine_name, engine in ENGINES.items():
+    for engine_name in sys.argv[1:] or ENGINES:
+        engine = ENGINES[engine_name]
         for way, f, args, *_ in ways(engine):
             mesh = jax.tree.leaves(args)[0].sharding.mesh if "explicit" in way else None
             with contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh):

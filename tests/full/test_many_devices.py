@@ -15,12 +15,12 @@ TESTS = Path(__file__).parents[1]
 
 
 def test_eight_devices():
-    """Every row of the table is equal to one device, and no gradient of `deferred` has a collective inside a loop."""
+    """Each row of the default engine is equal to one device, and has no collective inside a loop of a gradient."""
     env = os.environ | {"PYTHONPATH": str(TESTS.parent)}
-    command = [sys.executable, str(TESTS / "eight_devices.py")]
+    command = [sys.executable, str(TESTS / "eight_devices.py"), "deferred"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.count(" equal") >= 24
+    assert done.stdout.count(" equal") >= 9
 
 
 def test_two_processes():
