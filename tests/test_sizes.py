@@ -69,3 +69,14 @@ def test_beam(batch, key):
     carry = model.cell.initial_carry(params["cell"], batch)
     found = jaxrnn.decode.beam(model.step, params, carry, jnp.zeros((1, *batch), int), 4, width=2)
     assert not np.size(found.tokens) and not np.size(found.scores)
+
+
+@pytest.mark.parametrize("head", ["gaussian", "quantile"])
+def test_a_forecaster_without_rows(head, key):
+    """Distributions of no series, and of as many steps and levels as of some."""
+    model = jaxrnn.models.forecaster(jaxrnn.gru(4), 2, head=head, future_size=1)
+    params = model.init(key)
+    some, none = (
+        model.apply(params, None, jnp.ones((5, B, 1)), future=jnp.ones((7, B, 1)), context=3)[1] for B in (6, 0)
+    )
+    assert jax.tree.map(jnp.shape, none) == jax.tree.map(lambda a: tuple(n * (n != 6) for n in a.shape), some)

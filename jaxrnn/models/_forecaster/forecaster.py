@@ -100,9 +100,10 @@ class Forecaster(Record):
     def _distribution(self, params, h, scale, future):
         raw = product(one_output(self.cell, h), params["readout"], h.dtype)
         raw = raw + row(params["bias"], raw)
-        raw = raw.reshape(*raw.shape[:-1], self.ahead, self.targets, -1)
+        many = HEADS[self.head].parameter_count(self.quantiles)  # not -1, which says nothing where there are no rows
+        raw = raw.reshape(*raw.shape[:-1], self.ahead, self.targets, many)
         if "future" in params:
-            raw = raw + product(future, params["future"], h.dtype).reshape(*future.shape[:-1], self.targets, -1)
+            raw = raw + product(future, params["future"], h.dtype).reshape(*future.shape[:-1], self.targets, many)
         raw = raw.astype(scale.scale.dtype)
         location, size = (jnp.expand_dims(a[..., None, :], range(raw.ndim - 2 - a.ndim)) for a in scale)
         return HEADS[self.head].of(raw, location, size, self.quantiles)
