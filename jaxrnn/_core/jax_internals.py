@@ -152,7 +152,7 @@ def own_reverse(
 
 
 def _with_reverse_as(pulled: Callable, anew: Callable, as_written: Callable) -> Callable:
-    """pulled(leaves, saved, ct), whose derivative is forwards that of anew(leaves, ct), backwards as_written(leaves, ct)'s.
+    """pulled(leaves, saved, ct), differentiated as anew(leaves, ct) forwards and as as_written(leaves, ct) backwards.
 
     All three are the same function: `saved` follows from `leaves`.
     """
@@ -160,24 +160,23 @@ def _with_reverse_as(pulled: Callable, anew: Callable, as_written: Callable) -> 
 
     def rule(operands, tangents):
         leaves, _, ct = operands
-        result, n, operands = g(*operands), len(leaves), [*leaves, *ct]
+        result, kept = g(*operands), [*leaves, *ct]
         moving, given = _moving((tangents[0], tangents[2]))
 
-        def of(function):
-            return lambda operands: (
-                lambda *some: (lambda all_: function(all_[:n], all_[n:]))(_with(operands, moving, some))
-            )
+        def at(function, kept, *some):
+            kept = _with(kept, moving, some)
+            return function(kept[: len(leaves)], kept[len(leaves) :])
 
         def f(*a):
-            kept, t = a[: len(operands)], list(a[len(operands) :])
-            return jax.jvp(of(anew)(kept), [kept[i] for i in moving], t)[1]
+            there, given = a[: len(kept)], list(a[len(kept) :])
+            return jax.jvp(functools.partial(at, anew, there), [there[i] for i in moving], given)[1]
 
         def transpose(*a):
-            kept, cts = a[: len(operands)], list(a[len(operands) :])
-            return list(jax.vjp(of(as_written)(kept), *(kept[i] for i in moving))[1](cts))
+            there, cts = a[: len(kept)], list(a[len(kept) :])
+            return list(jax.vjp(functools.partial(at, as_written, there), *(there[i] for i in moving))[1](cts))
 
         types = tuple(jax.typeof(a).to_tangent_aval() for a in result)
-        return result, _linear.bind(*operands, *given, n=len(operands), f=f, transpose=transpose, types=types)
+        return result, _linear.bind(*kept, *given, n=len(kept), f=f, transpose=transpose, types=types)
 
     g.defjvp(rule, symbolic_zeros=True)
     return g
