@@ -50,6 +50,31 @@ def test_lists(dtype, asked):
     assert_close(run(params, None, xs, lengths=LENGTHS.tolist(), mask=flags[0], reset=flags[1]), expected, 0.0)
 
 
+class Other:
+    """An array of another library, as NumPy sees it."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_arrays_of_others(asked):
+    """As inputs, carry and rows, of `unroll` and of who asks as it does."""
+    (params, xs), expected = asked
+    begin = CELL.initial_carry(params, (B,))
+    given = jax.tree.map(Other, begin), Other(xs)
+    rows = {"lengths": Other(LENGTHS), "mask": Other(FLAGS & _inside()), "reset": Other(FLAGS)}
+    assert_close(run(params, *given, **rows), expected, 0.0)
+    told = {name: a.values for name, a in rows.items()}
+    assert jaxrnn.explain(CELL, params, *given, **rows) == jaxrnn.explain(CELL, params, begin, xs, **told)
+    for f in diagnostics.gate_trace, diagnostics.jacobians:
+        assert_close(f(CELL, params, *given, **rows), f(CELL, params, begin, xs, **told), 0.0)
+    burnt = [jaxrnn.burn_in(CELL, params, *some, 5) for some in (given, (begin, xs))]
+    assert_close(*burnt, 0.0)
+
+
 @pytest.mark.parametrize("length", [3, *(np.dtype(dtype).type(3) for dtype in INTEGERS)], ids=repr)
 def test_one_row(length, asked):
     """Without a batch axis it is a number."""

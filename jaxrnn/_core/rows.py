@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core.arrays import numbers, whole
+from jaxrnn._core.arrays import numbers, ours, whole
 from jaxrnn._core.numerics import common
 
 
@@ -30,6 +30,11 @@ def read(lengths: Any, mask: Any, reset: Any, named: str = "lengths") -> tuple[A
     """
     lengths = lengths if lengths is None else whole(_array(lengths, named), named)
     return lengths, _flags(mask, "mask"), _flags(reset, "reset")
+
+
+def given(carry: Any, xs: Any, lengths: Any, mask: Any, reset: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """The same, and carry and xs with the arrays of others, such as PyTorch's tensors, read: what `unroll` is given."""
+    return ours(carry, "carry"), ours(xs, "xs"), *read(lengths, mask, reset)
 
 
 def _flags(flags: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, advance
 from jaxrnn._core.record import factory
-from jaxrnn._core.rows import read
+from jaxrnn._core.rows import given
 from jaxrnn._core.taps import tapped
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, labelled, watched
@@ -50,7 +50,7 @@ def gate_trace(
         found.update({name: {k: seen[k] for k in ordered}} if seen else {})
         return its, ys
 
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
     _, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry

@@ -15,7 +15,7 @@ from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
 from jaxrnn._core.numerics import common, wide
 from jaxrnn._core.record import factory
-from jaxrnn._core.rows import read
+from jaxrnn._core.rows import given
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, watched
 from jaxrnn.run import unroll
@@ -46,7 +46,7 @@ def gradient_norms(
     respect to these. A plain step computes y_t beside carry_t, not from it: the path through y_t counts only for parts
     of y that are the same array as a field of the returned carry.
     """
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     rows: Any = dict(lengths=lengths, mask=mask, reset=reset, reverse=reverse, engine=engine, key=key)
     time, batch = checks.unroll(cell, params, carry, xs, *rows.values())
     carry = cell.initial_carry(params, batch) if carry is None else carry

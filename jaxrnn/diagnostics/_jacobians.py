@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.rows import read, select, told
+from jaxrnn._core.rows import given, select, told
 from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import flat, flat_step, rows
 from jaxrnn.wrappers import with_mask, with_reset
@@ -43,7 +43,7 @@ def jacobians(
     and the Jacobian is the identity; at a restart it is 0. T·N² numbers per row. Raises TypeError for a cell that
     cannot step, such as a bidirectional one.
     """
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, None, None)
     carry = cell.initial_carry(params, batch) if carry is None else carry
     valid, reset = told(time, lengths, mask, reset)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
-from jaxrnn._core.rows import clipped, read
+from jaxrnn._core.rows import clipped, given
 from jaxrnn.run._unroll import unroll
 
 
@@ -35,7 +35,7 @@ def burn_in(
     Raises ValueError for steps outside 0 < steps < T, TypeError for a cell that also runs backwards. Kapturowski et
     al. 2019, "Recurrent experience replay in distributed reinforcement learning" (R2D2).
     """
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, False, engine, key)
     if checks.positive(steps, "steps") >= time:
         raise ValueError(f"steps: expected fewer than T={time}, got {steps}")

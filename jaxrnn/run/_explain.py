@@ -16,7 +16,7 @@ from jaxrnn import engines
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, step_with
 from jaxrnn._core.loops import one_step
-from jaxrnn._core.rows import read
+from jaxrnn._core.rows import given
 from jaxrnn.run._choice import choice
 from jaxrnn.run._unroll import unroll
 
@@ -70,7 +70,7 @@ def explain(
     The forward pass and its gradient are compiled for the current device, to read off the memory that they need.
     Raises ValueError or TypeError for arguments that do not fit one another, as `unroll` does.
     """
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     _, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     layers: list[Layer] = []
     described = repr(cell)

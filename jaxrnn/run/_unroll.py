@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.jax_internals import varying_alike
-from jaxrnn._core.rows import inside, read, select, told
+from jaxrnn._core.rows import given, inside, select, told
 from jaxrnn.run._choice import choice
 from jaxrnn.wrappers import with_mask, with_reset
 
@@ -49,7 +49,7 @@ def unroll(
     Under jit, where the values of lengths are not known, those above T count as T and those below 0 as 0.
     Raises ValueError or TypeError, when traced, for arguments that do not fit one another.
     """
-    lengths, mask, reset = read(lengths, mask, reset)
+    carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
     params, xs, lengths, mask, reset = varying_alike((params, xs, lengths, mask, reset))
     if carry is None:
