@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.protocol import records
 
-TABLES = ("peers", "language_model", "streaming", "memory", "scaling", "packing", "composition")
+TABLES = ("peers", "language_model", "streaming", "memory", "scaling", "packing", "composition", "derivatives")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import subprocess
@@ -138,6 +139,19 @@ def test_nan_before_a_reset(cell, engine, key, rng):
     grad = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
     assert np.isnan(spoilt).sum() == 3
     same(grad(params, carry, xs * spoilt), grad(params, carry, xs))
+
+
+@jaxrnn.factory
+def with_reset(hidden_size: int) -> jaxrnn.Cell:
+    """Somebody's own, of the name of one of ours, whose inputs are not pairs."""
+    return dataclasses.replace(jaxrnn.gru(hidden_size))
+
+
+def test_a_factory_of_the_same_name(key):
+    """Is no reset: the default goes by the factory, not by what it is called."""
+    params, carry, xs = problem(with_reset(H), key, T, BATCH, D, dtype="float64")
+    loss = lambda cell: jax.grad(lambda *a: weighed(jaxrnn.unroll(cell, *a)), (0, 2))  # noqa: E731
+    same(loss(with_reset(H))(params, carry, xs), loss(jaxrnn.gru(H))(params, carry, xs), 0.0)
 
 
 @cases

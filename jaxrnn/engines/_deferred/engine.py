@@ -33,6 +33,7 @@ from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
 from jaxrnn.engines._groups import groups, in_groups
 from jaxrnn.engines._scan import scan
+from jaxrnn.wrappers import with_reset
 
 # The least length of a chunk: its products then run at peak speed and cost more than adding up their results, and its
 # arrays still fit in cache.
@@ -154,7 +155,8 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     params, carry, xs = args
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
-    rows = xs[1].ndim - 1 if cell.name == "with_reset" else None
+    # Not by its name: a factory of the user's may have the same.
+    rows = xs[1].ndim - 1 if cell.origin and cell.origin.factory is with_reset else None
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
     # What the products after the loop read, unless it is saved or the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
