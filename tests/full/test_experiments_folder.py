@@ -324,7 +324,10 @@ def test_a_second_run_in_a_folder_is_refused_while_the_first_is_at_work(text, tm
         first.communicate()
     step = logged(out)[-1]["step"]
     status, _, err = ended(program("char_lm", "--resume", out=out, steps=step))
-    assert status == 0 and err == "", err
+    said = err.strip().splitlines()  # the kill may have come while a checkpoint was written
+    assert status == 0 and all(
+        re.search(r"^the checkpoint of step \d+ is left out: .* not finished$", line) for line in said
+    ), err
 
 
 def test_links_in_the_folder_are_replaced(copy, tmp_path):
