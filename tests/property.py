@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import conftest  # noqa: F401 - the tests' strictness, before JAX is imported
@@ -88,6 +89,20 @@ def piece(number: int, count: int) -> tuple[collections.Counter, list[tuple[Case
         return counts, [least(*found) for found in failures.values()]
 
 
+def together(pieces: list[tuple[int, int]], jobs: int) -> Iterator[tuple[collections.Counter, list[tuple[Case, str]]]]:
+    """What each `piece` gives, in the order that they end in, by as many processes."""
+    pool = concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    try:
+        for done in concurrent.futures.as_completed([pool.submit(piece, *each) for each in pieces]):
+            yield done.result()
+    except BaseException:  # Ctrl-C, or a process that was killed
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", nargs="?", type=int, default=10_000, help="how many cases")
@@ -102,26 +117,20 @@ def main() -> None:
         signal.signal(stop, signal.default_int_handler)
     began, total, failed = time.monotonic(), collections.Counter(), set()
     sizes = [min(PIECE, options.count - i) for i in range(0, options.count, PIECE)]
-    # A process ends after some pieces, and the programs that it keeps with it.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=8
-    )
-    running = [pool.submit(piece, options.seed * 1_000_003 + i, size) for i, size in enumerate(sizes)]
+    pieces = [(options.seed * 1_000_003 + i, size) for i, size in enumerate(sizes)]
     try:
-        for done in concurrent.futures.as_completed(running):
-            counts, failures = done.result()
-            total.update(counts)
-            for case, said in failures:
-                if kind(case, said) not in failed:
-                    print(f"FAILED {said}\n  python tests/property.py --case {str(case)!r}", flush=True)
-                failed.add(kind(case, said))
-            print(f"\r{total['cases']} of {options.count}, {total['failed']} failed", end="", file=sys.stderr)
+        # New processes now and then, for each keeps all programs that it compiled. Not by max_tasks_per_child, with
+        # which an executor may wait for ever (python/cpython#115634).
+        for first in range(0, len(pieces), 8 * options.jobs):
+            for counts, failures in together(pieces[first : first + 8 * options.jobs], options.jobs):
+                total.update(counts)
+                for case, said in failures:
+                    if kind(case, said) not in failed:
+                        print(f"FAILED {said}\n  python tests/property.py --case {str(case)!r}", flush=True)
+                    failed.add(kind(case, said))
+                print(f"\r{total['cases']} of {options.count}, {total['failed']} failed", end="", file=sys.stderr)
     except KeyboardInterrupt:
         print("stopped")
-        for process in multiprocessing.active_children():
-            process.terminate()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     minutes = (time.monotonic() - began) / 60
     for name, n in sorted(total.items()):
         print(f"{name:20s} {n}")
