@@ -20,6 +20,7 @@ from support import (
     loop,
     normal_like,
     problem,
+    table,
     tolerance,
     variant,
 )
@@ -49,12 +50,13 @@ MAKERS = {**{name: functools.partial(variant, name) for name in VARIANTS}, **WRA
 variants = pytest.mark.parametrize("name", VARIANTS)
 all_cells = pytest.mark.parametrize("name", MAKERS)
 dtypes = pytest.mark.parametrize("dtype", BATCHES)
+wide_and_half = pytest.mark.parametrize("dtype", table(BATCHES, {"float64", "bfloat16"}))
 
 run = jax.jit(jaxrnn.unroll, static_argnums=0)
 
 
 @variants
-@dtypes
+@wide_and_half
 @pytest.mark.optimized
 def test_value(name, dtype, key):
     """A cell equals its NumPy loop on the numbers that it is given, in each type and with any number of batch axes."""
@@ -78,7 +80,7 @@ def test_every_cell_has_a_reference():
     assert set(reference.STEPS) == set(jaxrnn.CELLS) == {factory for factory, _ in VARIANTS.values()}
 
 
-@all_cells
+@pytest.mark.parametrize("name", table(MAKERS, {*jaxrnn.CELLS, "lstm_clip_coupled_projection_peepholes", *WRAPPED}))
 @pytest.mark.optimized
 def test_gradients(name, key):
     """Every entry of params counts, and gradients are finite differences, along a random direction of each argument."""
@@ -120,9 +122,11 @@ def move(tree, shift, direction):
     return jax.tree.map(lambda a, d: a if a.dtype == bool else a + shift / length * d, tree, direction)
 
 
+ASKED = [(way, dtype) for way in ("dtype", "params") for dtype in BATCHES]
+
+
 @all_cells
-@dtypes
-@pytest.mark.parametrize("way", ["dtype", "params"])
+@pytest.mark.parametrize(("way", "dtype"), table(ASKED, {("dtype", "bfloat16"), ("params", "float64")}, "-".join))
 def test_carry_types_are_closed(name, dtype, way, key):
     """The carry that comes back has the types of the one that went in, which are the type computed in."""
     cell = MAKERS[name](dtype=dtype) if way == "dtype" else MAKERS[name]()
@@ -163,7 +167,7 @@ def test_cell_dtype(name, key):
     assert error < error_half
 
 
-@all_cells
+@pytest.mark.parametrize("name", table(MAKERS, {*WRAPPED, "lstm_projection", "gru", "cornn_options"}))
 def test_one_trace(name, key):
     """Made again with the same options a cell does not compile again, nor does a carry that is handed on."""
     traces = []

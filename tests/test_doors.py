@@ -67,6 +67,7 @@ def _applied(model):
 
 
 @pytest.mark.usefixtures("float32_only")
+@pytest.mark.full
 def test_labels_targets_and_weights_of_any_type():
     """C = 200 classes: a narrow label, or one in a list or somebody else's array, costs what an int32 does."""
     xs, big = np.random.default_rng(0).standard_normal((T, B, D)).astype("float32"), np.array([127, 3])

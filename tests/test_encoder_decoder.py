@@ -92,6 +92,7 @@ def test_translate_is_greedy(name, key, rng):
 
 
 @pytest.mark.parametrize("name", ATTENTIVE)
+@pytest.mark.full  # importing torch takes seconds
 def test_gradients_are_those_of_pytorch(name, key, rng):
     """The same loss written out in PyTorch, from a GRU that is PyTorch's own; every parameter, past no row's end."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -143,7 +143,10 @@ def test_loss_is_the_mean_over_observed_values(case, key):
     assert_close(compiled(model)[0](params, ys, options)[0], np.mean(losses), TOL)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "strategy" not in CASES[case]])
+DIRECT = [case for case in CASES if "strategy" not in CASES[case]]
+
+
+@pytest.mark.parametrize("case", table(DIRECT, {"gaussian", "quantile"}))
 def test_direct_forecasts_are_read_off_the_last_state(case, key):
     model, params, ys, options = made(case, key)
     levels, found = LEVELS[model.head], compiled(model)[1](params, ys, options)
@@ -266,7 +269,7 @@ def test_steps_say_the_same_as_apply(case, key):
     assert_close(carry, end, tolerance(float, T))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", table(CASES, {"gaussian", "quantile_path"}))
 def test_a_carry_continues_the_series(case, key):
     """It says what loops say that begin with the carry, and scales by this window alone; so does the loss."""
     model, params, ys, options = made(case, key)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from support import VARIANTS, lenient, variant
+from support import VARIANTS, lenient, table, variant
 
 import jaxrnn
 from jaxrnn import initializers
@@ -76,7 +76,7 @@ def assert_orthonormal(matrix, dtype, scale=1.0):
     assert error <= eps + (eps / 2) ** 2 + 4 * len(matrix) * wide
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", table(["float64", "float32", "bfloat16", "float16"], {"float64", "bfloat16"}))
 @pytest.mark.parametrize("name", [*MATRICES, "lstm_coupled", "lstm_projection"])
 def test_orthogonal_per_gate(name, dtype, key):
     """By default each gate's recurrent block is orthogonal by itself, also in types that QR does not know."""
@@ -153,7 +153,7 @@ def test_float64_draws_are_not_rounded(key):
     assert (draw != draw.astype(np.float32)).any()
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", table(VARIANTS, jaxrnn.CELLS))
 def test_fans_are_of_one_gate(name, key):
     """glorot counts D + H for each gate by itself: variance 2 / (D + H), and 2 / (D + G·H) only where it is `joint`."""
     factory, options = VARIANTS[name]

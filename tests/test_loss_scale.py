@@ -21,6 +21,7 @@ FINE, BAD, NAN = 0.5, math.inf, math.nan
 SCRIPT = [FINE, FINE, FINE, BAD, FINE, NAN, BAD, *[FINE] * 7, BAD, FINE]
 
 
+@pytest.mark.full  # importing torch takes seconds
 def test_as_torchs_grad_scaler():
     """The same scales, and the same steps skipped, for a script of finite and other gradients."""
     torch = pytest.importorskip("torch", reason="torch is not installed")

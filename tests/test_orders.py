@@ -78,10 +78,10 @@ def agree(actual, expected, T):
 
 
 def sizes():
-    """T and B: in the quick half, B = T, where a transposition is silent, and others at the first T in two pieces."""
+    """T and B: in the quick half, B = T, where a transposition is silent, and the first T in two pieces."""
     for T in TIMES:
         for B in sorted({3, T, T + 2}) if T < BEYOND else (2,):
-            yield (full if B != T and T not in (12, BEYOND) else pytest.param)(T, B, id=f"T={T}, B={B}")
+            yield (pytest.param if B == T in (2, 12, 13) or T == BEYOND else full)(T, B, id=f"T={T}, B={B}")
 
 
 @pytest.mark.parametrize(("T", "B"), list(sizes()))
@@ -147,7 +147,7 @@ def test_second_derivatives(engine, ragged, rng):
 
 CELLS = {name: functools.partial(variant, name) for name in (*jaxrnn.CELLS, "lstm_projection_peepholes")}
 MADE = CELLS | {name: functools.partial(compositions.made, name) for name in compositions.ROWS}
-QUICK = {"lstm_projection_peepholes", "stack", "bidirectional", "zoneout", "learned_carry", "emit_carry"}
+QUICK = {"lstm_projection_peepholes", "bidirectional", "zoneout"}
 
 
 @pytest.mark.parametrize("name", table(MADE, QUICK))
@@ -181,7 +181,7 @@ def _flags_made_of_reals(cell, like, engine):
 
 
 def axes_drawn():
-    return [seed if seed < 3 else full(seed) for seed in range(24)]
+    return [seed if seed < 2 else full(seed) for seed in range(24)]
 
 
 @pytest.mark.parametrize("seed", axes_drawn())
@@ -262,7 +262,7 @@ def models():
 DRAWS, MODELS = models()
 
 
-@pytest.mark.parametrize("name", table(MODELS, {"language_model", "classifier"}))
+@pytest.mark.parametrize("name", table(MODELS, {"language_model"}))
 def test_losses_of_models(name, rng, key):
     """The loss of one sequence, a weight for each: `vmap` inside `grad`, and one after another."""
     model, sizes, kinds, loss = MODELS[name]

@@ -6,12 +6,12 @@ import property
 import pytest
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(8))
 def test_drawn(number):
-    """The same at each run; in parts, for several processes. As many as 20 s of CPU allow."""
-    counts, failures = property.piece(number, 12)
+    """Two hundred, the same at each run; in parts, for several processes."""
+    counts, failures = property.piece(number, 25)
     assert failures == []
-    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 12
+    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 25
 
 
 @pytest.mark.full

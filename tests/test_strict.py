@@ -49,7 +49,7 @@ def test_strictness_is_on():
         assert (single + double).shape == (2, 3)
 
 
-QUICK = {"layer_norm", "zoneout", "bidirectional", "stack, skip"}
+QUICK = {"layer_norm", "stack, skip"}
 # A function of the user's casts params to x; dropout scales x before the cell casts it.
 IN_THE_TYPE_OF_X = {"time_distributed", "dropout", "variational_dropout", "learned_carry of a stack"}
 
