@@ -43,6 +43,13 @@ class Weights:
             raise KeyError(f"{said} is missing: expected {_axes(axes)}, and there are only {self.left()}")
         return array(self._left.pop(key), said, axes, self.dtype)
 
+    def shape(self, key: str, axes: Mapping[str, int | None]) -> tuple[int, ...]:
+        """The shape of the array of that name, which stays to be taken. Raises as `take` does."""
+        before = dict(self._left)
+        shape = self.take(key, axes).shape
+        self._left = before
+        return shape
+
     def end(self) -> None:
         """Raise ValueError if an array was not taken: it would be ignored in silence."""
         if self._left:
