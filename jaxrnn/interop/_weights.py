@@ -21,8 +21,10 @@ class Weights:
     """
 
     def __init__(self, values: Any, name: str, dtype: Any = None):
-        if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        if not isinstance(values, Mapping):
             raise TypeError(f"{name}: expected a mapping of arrays by name, got {checks.describe(values)}")
+        if not all(isinstance(key, str) for key in values):
+            raise TypeError(f"{name}: expected a mapping of arrays by name, got the names {list(values)}")
         self.name, self.dtype, self._left = name, dtype, dict(values)
 
     def __contains__(self, key: str) -> bool:
