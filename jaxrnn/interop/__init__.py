@@ -2,5 +2,6 @@
 
 from jaxrnn.interop._config import from_config, to_config
 from jaxrnn.interop._textbook import concatenated
+from jaxrnn.interop._torch import from_torch, to_torch
 
-__all__ = ["concatenated", "from_config", "to_config"]
+__all__ = ["concatenated", "from_config", "from_torch", "to_config", "to_torch"]
