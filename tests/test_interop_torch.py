@@ -370,10 +370,10 @@ REFUSED = {
     "merge": (jaxrnn.bidirectional(GRU, GRU, merge="sum"), f"{HAS} merge but concat"),
     "merges": (jaxrnn.stack(jaxrnn.bidirectional(GRU, GRU, merge="sum"), PAIR), "one merge for all layers"),
     "skip": (jaxrnn.stack(GRU, GRU, skip=True), "no layer that reads the input of the first"),
-    "kinds": (jaxrnn.stack(GRU, LSTM), f"{HAS} module whose layers or directions differ"),
-    "sizes": (jaxrnn.stack(GRU, jaxrnn.gru(H + 1)), f"{HAS} module whose layers or directions differ"),
-    "directions": (jaxrnn.bidirectional(ELMAN, CELLS["relu"]), f"{HAS} module whose layers or directions differ"),
-    "one_layer_in_both": (jaxrnn.stack(PAIR, GRU), f"{HAS} module whose layers or directions differ"),
+    "kinds": (jaxrnn.stack(GRU, LSTM), f"{HAS} network whose layers or directions differ"),
+    "sizes": (jaxrnn.stack(GRU, jaxrnn.gru(H + 1)), f"{HAS} network whose layers or directions differ"),
+    "directions": (jaxrnn.bidirectional(ELMAN, CELLS["relu"]), f"{HAS} network whose layers or directions differ"),
+    "one_layer_in_both": (jaxrnn.stack(PAIR, GRU), f"{HAS} network whose layers or directions differ"),
     "nested": (jaxrnn.stack(jaxrnn.stack(GRU, GRU), GRU), f"{HAS} such layer"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.cells import elman, gru, lstm
-from jaxrnn.interop._layers import Direction, assembled, layers, plain, refused
+from jaxrnn.interop._layers import Direction, Layer, assembled, layers, plain, refused
 from jaxrnn.interop._weights import Weights, outward
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -104,13 +104,7 @@ def to_torch(cell: Cell, params: Params, *, prefix: str = "", bias: bool = True,
         state = to_torch(cell, params)  # {"weight_ih_l0": ..., "weight_hh_l0": ..., "bias_ih_l0": ..., ...}
         module = to_torch(cell, params, into=torch.nn.LSTM(5, 4))
     """
-    rows, options = layers(cell, params, "PyTorch")
-    if options["merge"] not in (None, "concat"):
-        raise refused(cell, "PyTorch", "no merge but concat", "merge='concat'")
-    forms = {_form(direction.cell) for row in rows for direction in row}
-    if len(forms) > 1 or len({len(row) for row in rows}) > 1:
-        raise refused(cell, "PyTorch", "no module whose layers or directions differ", "a module for each")
-    [form] = forms
+    rows, form = alike(cell, params, "PyTorch", {"elman": ["activation"], "lstm": ["projection"], "gru": []})
     module = None if into is None else _layer(into, prefix, "into")
     state = {}
     for n, row in enumerate(rows):
@@ -125,7 +119,21 @@ def to_torch(cell: Cell, params: Params, *, prefix: str = "", bias: bool = True,
     return into
 
 
-class _Form(NamedTuple):
+def alike(cell: Cell, params: Params, of: str, known: Mapping[str, Collection[str]]) -> tuple[list[Layer], Form]:
+    """(the layers of a network, what they have in common), for a framework with one form for all.
+
+    of, known: as for `plain`. Raises TypeError for other cells, and layers or directions that differ.
+    """
+    rows, options = layers(cell, params, of)
+    if options["merge"] not in (None, "concat"):
+        raise refused(cell, of, "no merge but concat", "merge='concat'")
+    forms = {_form(direction.cell, of, known) for row in rows for direction in row}
+    if len(forms) > 1 or len({len(row) for row in rows}) > 1:
+        raise refused(cell, of, "no network whose layers or directions differ", "one of its own for each")
+    return rows, forms.pop()
+
+
+class Form(NamedTuple):
     """What all layers and directions of a module have in common."""
 
     kind: str  # of GATES
@@ -173,7 +181,7 @@ class _Form(NamedTuple):
         return arrays | ({"weight_hr": params["projection"].T} if self.P else {})
 
 
-def _form_of(given: Weights, prefix: str, end: str, nonlinearity: str | None) -> _Form:
+def _form_of(given: Weights, prefix: str, end: str, nonlinearity: str | None) -> Form:
     """The form of a module whose first layer's names have this end."""
     hh, hr = f"{prefix}weight_hh{end}", f"{prefix}weight_hr{end}"
     rows, columns = given.shape(hh, {"G·H": None, "H": None})
@@ -189,21 +197,21 @@ def _form_of(given: Weights, prefix: str, end: str, nonlinearity: str | None) ->
         raise ValueError(f"nonlinearity: expected 'tanh' or 'relu', {came}")
     if kinds != ["RNN"] and nonlinearity is not None:
         raise ValueError(f"nonlinearity: expected None, as these are weights of {kinds[0]}, got {nonlinearity!r}")
-    return _Form(kinds[0], H, P, nonlinearity)
+    return Form(kinds[0], H, P, nonlinearity)
 
 
-def _form(cell: Cell) -> _Form:
+def _form(cell: Cell, of: str, known: Mapping[str, Collection[str]]) -> Form:
     """The form of a module that holds the cell. Raises TypeError if there is none."""
-    plain(cell, "PyTorch", {"elman": ["activation"], "lstm": ["projection"], "gru": []})
+    plain(cell, of, known)
     H, P = cell.options["hidden_size"], cell.options.get("projection")
     if cell.name == "elman":
         activation = cell.options["activation"]
         if activation not in NONLINEARITIES:
-            raise refused(cell, "PyTorch", f"no nonlinearity {activation!r}", "activation='tanh' or 'relu'")
-        return _Form("RNN", H, None, activation)
+            raise refused(cell, of, f"no nonlinearity {activation!r}", "activation='tanh' or 'relu'")
+        return Form("RNN", H, None, activation)
     if P is not None and P >= H:
-        raise refused(cell, "PyTorch", "no proj_size of hidden_size or more", f"projection={H - 1}")
-    return _Form(cell.name.upper(), H, P)
+        raise refused(cell, of, "no proj_size of hidden_size or more", f"projection={H - 1}")
+    return Form(cell.name.upper(), H, P)
 
 
 def _ends(given: Weights, prefix: str) -> list[list[str]]:
@@ -255,7 +263,7 @@ def _all_zero(biases: dict[str, Any]) -> None:
             )
 
 
-def _fill(module: Any, form: _Form, state: dict[str, np.ndarray], L: int, directions: int) -> None:
+def _fill(module: Any, form: Form, state: dict[str, np.ndarray], L: int, directions: int) -> None:
     """Copy the state into the module, whose sizes, options and types must be its own."""
     if any(is_traced(a) for a in state.values()):
         raise TypeError("into: expected params with values, got some that JAX traces; call to_torch outside of jit")
