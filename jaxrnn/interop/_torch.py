@@ -61,7 +61,7 @@ def from_torch(
         nonlinearity, dropout = said, getattr(module, "dropout", 0.0)
     if isinstance(weights, Mapping):
         found = _prefixes(weights)
-        weights = {key: _array(value) for key, value in weights.items() if str(key).startswith(prefix)}
+        weights = {key: detached(value) for key, value in weights.items() if str(key).startswith(prefix)}
         if prefix not in found:
             cure = f"pass prefix={' or '.join(map(repr, found))}" if found else "are these weights of an RNN?"
             raise KeyError(f"weights: expected {prefix}weight_ih_l0, or {prefix}weight_ih of a cell; {cure}")
@@ -229,7 +229,7 @@ def _prefixes(weights: Mapping) -> list[str]:
     return [key.removesuffix(end) for key in map(str, weights) for end in ends if key.endswith(end)]
 
 
-def _array(value: Any) -> Any:
+def detached(value: Any) -> Any:
     """A tensor without its gradient, in memory that others read; anything else as it is."""
     return value.detach().cpu().contiguous() if hasattr(value, "detach") else value
 
