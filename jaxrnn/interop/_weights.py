@@ -21,8 +21,10 @@ class Weights:
     """
 
     def __init__(self, values: Any, name: str, dtype: Any = None):
-        if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        if not isinstance(values, Mapping):
             raise TypeError(f"{name}: expected a mapping of arrays by name, got {checks.describe(values)}")
+        if not all(isinstance(key, str) for key in values):
+            raise TypeError(f"{name}: expected a mapping of arrays by name, got the names {list(values)}")
         self.name, self.dtype, self._left = name, dtype, dict(values)
 
     def __contains__(self, key: str) -> bool:
@@ -42,6 +44,13 @@ class Weights:
         if key not in self._left:
             raise KeyError(f"{said} is missing: expected {_axes(axes)}, and there are only {self.left()}")
         return array(self._left.pop(key), said, axes, self.dtype)
+
+    def shape(self, key: str, axes: Mapping[str, int | None]) -> tuple[int, ...]:
+        """The shape of the array of that name, which stays to be taken. Raises as `take` does."""
+        before = dict(self._left)
+        shape = self.take(key, axes).shape
+        self._left = before
+        return shape
 
     def end(self) -> None:
         """Raise ValueError if an array was not taken: it would be ignored in silence."""
