@@ -1,7 +1,9 @@
-"""Weights and models in and out: params from other programs' arrays, and a record as plain JSON."""
+"""Weights and models in and out: other programs' arrays and ONNX, a record as plain JSON, files, programs, int8."""
 
 from jaxrnn.interop._config import from_config, to_config
 from jaxrnn.interop._cudnn import from_cudnn, to_cudnn
+from jaxrnn.interop._haiku import from_haiku, to_haiku
+from jaxrnn.interop._keras import from_keras, to_keras
 from jaxrnn.interop._textbook import concatenated
 from jaxrnn.interop._torch import from_torch, to_torch
 from jaxrnn.interop._torchrecurrent import from_torchrecurrent
@@ -10,9 +12,13 @@ __all__ = [
     "concatenated",
     "from_config",
     "from_cudnn",
+    "from_haiku",
+    "from_keras",
     "from_torch",
     "from_torchrecurrent",
     "to_config",
     "to_cudnn",
+    "to_haiku",
+    "to_keras",
     "to_torch",
 ]

@@ -36,7 +36,7 @@ def layers(cell: Cell, params: Params, of: str) -> tuple[list[Layer], dict[str, 
         raise refused(cell, of, "no layer that reads the input of the first beside the one below", "skip=False")
     members = [(cell, params)]
     if options:
-        names = options["names"] or params
+        names = options["names"] or [f"layer_{i}" for i in range(len(options["cells"]))]  # params may be sorted
         members = list(zip(options["cells"], (params[name] for name in names), strict=True))
     merges = {member.options["merge"] for member, _ in members if member.name == "bidirectional"}
     if len(merges) > 1:
