@@ -16,9 +16,15 @@ from jaxrnn._core.rows import inside, read
 from jaxrnn.engines import scan
 from jaxrnn.run import unroll as time_first
 
-# Cells that compute the same. Not MGUCell: in flax it resets after the product, and its gate keeps the old state where
-# that of the paper, and of `mgu`, replaces it.
-OURS = {"SimpleCell": "elman", "LSTMCell": "lstm", "OptimizedLSTMCell": "lstm", "GRUCell": "gru"}
+# Cells that compute the same. flax's MGUCell resets after the product, and its gate keeps the old state where that of
+# the paper, and of `mgu`, replaces it.
+OURS = {
+    "SimpleCell": "elman",
+    "LSTMCell": "lstm",
+    "OptimizedLSTMCell": "lstm",
+    "GRUCell": "gru",
+    "MGUCell": "mgu_reset_after",
+}
 
 
 def refuse_other_cells(cell: Any) -> None:

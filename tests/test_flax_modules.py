@@ -163,7 +163,7 @@ def test_only_a_cell_with_noise_keeps_a_stream(name):
         (lambda: nnx.LSTMCell, r"flax's LSTMCell; write jaxrnn.lstm\(hidden_size\)"),
         (lambda: nn.GRUCell(6), r"flax's GRUCell; write jaxrnn.gru\(6\)"),
         (lambda: nn.SimpleCell(6), r"flax's SimpleCell; write jaxrnn.elman\(6\)"),
-        (lambda: nn.MGUCell(6), r"flax's MGUCell; write jaxrnn.lstm\(6\) or another of jaxrnn.CELLS"),
+        (lambda: nn.MGUCell(6), r"flax's MGUCell; write jaxrnn.mgu_reset_after\(6\)"),
         (lambda: jaxrnn.lstm, r"the function lstm; write lstm\(hidden_size\)"),
         (lambda: 64, r"64; write jaxrnn.lstm\(hidden_size\)"),
     ],
