@@ -16,9 +16,15 @@ from jaxrnn._core.rows import inside, read
 from jaxrnn.engines import scan
 from jaxrnn.run import unroll as time_first
 
-# Cells that compute the same. Not MGUCell: in flax it resets after the product, and its gate keeps the old state where
-# that of the paper, and of `mgu`, replaces it.
-OURS = {"SimpleCell": "elman", "LSTMCell": "lstm", "OptimizedLSTMCell": "lstm", "GRUCell": "gru"}
+# Cells that compute the same. flax's MGUCell resets after the product, and its gate keeps the old state where that of
+# the paper, and of `mgu`, replaces it; without its reset it is `gated`.
+OURS = {
+    "SimpleCell": "elman",
+    "LSTMCell": "lstm",
+    "OptimizedLSTMCell": "lstm",
+    "GRUCell": "gru",
+    "MGUCell": "mgu_reset_after",
+}
 
 
 def refuse_other_cells(cell: Any) -> None:
@@ -31,8 +37,9 @@ def refuse_other_cells(cell: Any) -> None:
     elif kind.__module__.startswith("flax."):
         size = getattr(cell, "hidden_features", getattr(cell, "features", "hidden_size"))
         size = size if isinstance(size, int) else "hidden_size"
-        came, cure = f"flax's {kind.__name__}", f"write jaxrnn.{OURS.get(kind.__name__, 'lstm')}({size})"
-        cure += "" if kind.__name__ in OURS else " or another of jaxrnn.CELLS"
+        ours = OURS.get(kind.__name__) if getattr(cell, "reset_gate", True) else "gated"
+        came, cure = f"flax's {kind.__name__}", f"write jaxrnn.{ours or 'lstm'}({size})"
+        cure += ", and jaxrnn.interop.from_flax for its weights" if ours else " or another of jaxrnn.CELLS"
     else:
         came, cure = repr(cell), "write jaxrnn.lstm(hidden_size)"
     raise TypeError(f"cell: expected a Cell of jaxrnn, got {came}; {cure}")

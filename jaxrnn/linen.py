@@ -22,7 +22,7 @@ class RNN(nn.Module):
         variables = model.init(jax.random.key(0), inputs)
         outputs = model.apply(variables, inputs, seq_lengths=lengths)
 
-    cell: a Cell: `jaxrnn.lstm(64)`, a stack, any wrapper; not a cell of flax, whose weights jaxrnn.interop will carry.
+    cell: a Cell: `jaxrnn.lstm(64)`, a stack, any wrapper; not a cell of flax, whose weights `from_flax` brings (below).
     time_major: inputs and outputs are [T, ..., D] and [T, ..., H], mask and reset [T, ...].
     return_carry: return (carry, outputs).
     reverse: run from right to left, each row from its own last step.
@@ -33,6 +33,10 @@ class RNN(nn.Module):
         the noise takes its key from rngs={"dropout": key}. A cell without noise needs neither.
 
     The variables are {"params": {"cell": ...}}, with the params of `cell.init`: kernel [D, G·H], recurrent_kernel, ...
+    Those of flax's own nn.RNN or nn.Bidirectional, trained before, come in by one call, and `to_flax` gives them back:
+
+        cell, params = jaxrnn.interop.from_flax(theirs)
+        outputs = jaxrnn.linen.RNN(cell).apply({"params": {"cell": params}}, inputs)
 
     Other differences from flax.linen.RNN: outputs are 0 past the end of a row; a row of length 0 keeps its initial
     carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).

@@ -20,7 +20,7 @@ class RNN(nnx.Module):
         model = jaxrnn.nnx.RNN(jaxrnn.lstm(64), 32, rngs=nnx.Rngs(0))
         outputs = model(inputs, seq_lengths=lengths)
 
-    cell: a Cell: `jaxrnn.lstm(64)`, a stack, any wrapper; not a cell of flax, whose weights jaxrnn.interop will carry.
+    cell: a Cell: `jaxrnn.lstm(64)`, a stack, any wrapper; not a cell of flax, whose weights `from_flax` brings (below).
     input_size: D.
     time_major: inputs and outputs are [T, ..., D] and [T, ..., H], mask and reset [T, ...].
     return_carry: return (carry, outputs).
@@ -33,6 +33,11 @@ class RNN(nnx.Module):
 
     `model.cell` holds the parameters: the pytree of `cell.init` with an nnx.Param for each array. nnx.state shows them
     under 'cell' by the cell's own names (kernel [D, G·H], recurrent_kernel, bias ...). `model.definition` is the Cell.
+    The weights of flax's own nnx.RNN or nnx.Bidirectional come in by one call, and `to_flax` gives them back:
+
+        cell, params = jaxrnn.interop.from_flax(theirs)
+        model = jaxrnn.nnx.RNN(cell, 32, rngs=nnx.Rngs(0))
+        nnx.update(model, {"cell": params})
 
     Other differences from flax.nnx.RNN: outputs are 0 past the end of a row; a row of length 0 keeps its initial
     carry; a carry is the cell's own and has names, LSTMCarry(h, c), where flax has the tuple (c, h).

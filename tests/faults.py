@@ -83,6 +83,15 @@ FAULTS = {
         "no reset": ('of="read"', 'of="h"', MGU),
         "memory bias of the wrong sign": ('memory="-f"', 'memory="+f"', MEMORY),
     },
+    "cells/_mgu_reset_after.py": {
+        "f inverted": ("(1 - f) * n + f * s.h", "f * n + (1 - f) * s.h", MGU),
+        "recurrent bias outside the reset": (
+            '(v_n + row(params["recurrent_bias"], v_n))',
+            'v_n + row(params["recurrent_bias"], v_n)',
+            MGU,
+        ),
+        "memory bias of the wrong sign": ('memory="+f"', 'memory="-f"', MEMORY),
+    },
     "cells/_multiplicative_lstm.py": {
         "m is a sum": ('d.columns("m")] * v)', 'd.columns("m")] + v)', MULTIPLICATIVE),
         "i and f swapped": ("z_i, z_f, z_g, z_o =", "z_f, z_i, z_g, z_o =", MULTIPLICATIVE),

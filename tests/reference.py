@@ -133,6 +133,16 @@ def mgu(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     return (h,), h
 
 
+def mgu_reset_after(params, carry, x, activation="tanh", gate_activation="sigmoid"):
+    """One gate f, which resets the product, whose bias is d, and keeps the old state."""
+    (h,) = carry
+    W, U, b = (columns(params[name], "fn") for name in ("kernel", "recurrent_kernel", "bias"))
+    f = ACTIVATIONS[gate_activation](x @ W["f"] + h @ U["f"] + b["f"])
+    n = ACTIVATIONS[activation](x @ W["n"] + b["n"] + f * (h @ U["n"] + params["recurrent_bias"]))
+    h = f * h + (1 - f) * n
+    return (h,), h
+
+
 def multiplicative_lstm(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     """Krause et al. 2016: an LSTM that sees m where it saw h; with a bias in each product with x."""
     h, c = carry
@@ -199,6 +209,7 @@ STEPS = {
     "gru": gru,
     "gru_reset_before": gru_reset_before,
     "mgu": mgu,
+    "mgu_reset_after": mgu_reset_after,
     "multiplicative_lstm": multiplicative_lstm,
     "recurrent_highway": recurrent_highway,
     "lem": lem,

@@ -137,6 +137,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         {"cell_clip": 0.4, "coupled": True, "projection": 2, "peepholes": True},
     ),
     "mgu_activations": ("mgu", {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}),
+    "mgu_reset_after_activations": (
+        "mgu_reset_after",
+        {"activation": "soft_sign", "gate_activation": "hard_sigmoid"},
+    ),
     "multiplicative_lstm_activations": (
         "multiplicative_lstm",
         {"activation": "soft_sign", "gate_activation": "hard_sigmoid"},

@@ -447,6 +447,9 @@ def gates_of(name, params, carry, x):
         d = reference.columns(params["recurrent_bias"], names)
         r, z = (sigmoid(drive[k] + h @ U[k] + d[k]) for k in "rz")
         return {"r": r, "z": z, "n": tanh(drive["n"] + r * (h @ U["n"] + d["n"]))}
+    if name == "mgu_reset_after":
+        f = sigmoid(drive["f"] + h @ U["f"])
+        return {"f": f, "n": tanh(drive["n"] + f * (h @ U["n"] + params["recurrent_bias"]))}
     found = {k: sigmoid(drive[k] + h @ U[k]) for k in names}  # those of candidates are replaced below
     if name == "lstm":
         return found | {"g": tanh(drive["g"] + h @ U["g"])}
@@ -460,6 +463,7 @@ def gates_of(name, params, carry, x):
 
 # Of the cells whose formulas are written out in `gates_of`.
 GATES = {"elman": "h", "gated": "gn", "lstm": "ifgo", "gru": "rzn", "gru_reset_before": "rzn", "mgu": "fn",
+         "mgu_reset_after": "fn",
          "multiplicative_lstm": "mifgo", "recurrent_highway": "tn", "lem": "dezh", "cornn": "z",
          "indrnn": "h"}  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from flax import nnx
+from flax import nnx, serialization
 from flax_sides import LENGTHS, PEERS, VALID, B, D, H, T, draw, drawn, filled, lstm, modules, optimized_lstm
 from sequences import CASES, by_reference, rows
 from support import adam, assert_close, noisy_params, table, tolerance
@@ -213,3 +213,33 @@ def test_vmap_over_rows_and_over_models(key, rng):
         member = jax.tree.map(lambda a, i=i: jnp.asarray(a[i], "float64"), held)
         zeros = jax.tree.map(jnp.zeros_like, carry)
         assert_close(both[i], theirs(member, zeros, xs)[1], tolerance("float32", T))
+
+
+@pytest.mark.parametrize("name", ["linen_lstm", "linen_gru"])
+def test_a_checkpoint_of_linen(name, key, rng):
+    """The variables of flax's own RNN, read from its bytes, in jaxrnn.linen.RNN; and back."""
+    peer = {"linen_lstm": nn.OptimizedLSTMCell(H), "linen_gru": nn.GRUCell(H)}[name]
+    theirs, xs = nn.RNN(peer), draw(rng, B, T, D).astype("float32")
+    variables = jax.tree.map(lambda a: a + 0.1, theirs.init(key, xs))
+    read = serialization.msgpack_restore(serialization.to_bytes(variables))
+    cell, params = jaxrnn.interop.from_flax(read)
+    ours = {"params": {"cell": params}}
+    model = jaxrnn.linen.RNN(cell)
+    assert jax.tree.map(jnp.shape, model.init(key, xs)) == jax.tree.map(jnp.shape, ours)
+    assert_close(model.apply(ours, xs), theirs.apply(variables, xs), tolerance("float32", T))
+    back = {"params": jaxrnn.interop.to_flax(cell, ours["params"]["cell"], api="linen")}
+    assert_close(back, variables, 0)
+
+
+def test_both_directions_of_nnx(rng):
+    """The weights of flax's own Bidirectional in jaxrnn.nnx.RNN; and back."""
+    cells = [nnx.OptimizedLSTMCell(D, H, rngs=nnx.Rngs(seed)) for seed in (0, 1)]
+    theirs, xs = nnx.Bidirectional(*map(nnx.RNN, cells)), draw(rng, B, T, D).astype("float32")
+    cell, params = jaxrnn.interop.from_flax(theirs)
+    model = jaxrnn.nnx.RNN(cell, D, rngs=nnx.Rngs(2))
+    nnx.update(model, {"cell": params})
+    expected = theirs(xs)
+    assert_close(model(xs), expected, tolerance("float32", 2 * T))
+    for module in cells:
+        module.dense_i.kernel[...] = jnp.zeros((D, 4 * H), "float32")
+    assert_close(jaxrnn.interop.to_flax(cell, model.params, into=theirs)(xs), expected, 0)

@@ -161,13 +161,15 @@ def test_only_a_cell_with_noise_keeps_a_stream(name):
     [
         (lambda: nnx.OptimizedLSTMCell(3, 7, rngs=nnx.Rngs(0)), r"flax's OptimizedLSTMCell; write jaxrnn.lstm\(7\)"),
         (lambda: nnx.LSTMCell, r"flax's LSTMCell; write jaxrnn.lstm\(hidden_size\)"),
-        (lambda: nn.GRUCell(6), r"flax's GRUCell; write jaxrnn.gru\(6\)"),
+        (lambda: nn.GRUCell(6), r"flax's GRUCell; write jaxrnn.gru\(6\), and jaxrnn.interop.from_flax for its"),
         (lambda: nn.SimpleCell(6), r"flax's SimpleCell; write jaxrnn.elman\(6\)"),
-        (lambda: nn.MGUCell(6), r"flax's MGUCell; write jaxrnn.lstm\(6\) or another of jaxrnn.CELLS"),
+        (lambda: nn.MGUCell(6), r"flax's MGUCell; write jaxrnn.mgu_reset_after\(6\)"),
+        (lambda: nn.MGUCell(6, reset_gate=False), r"flax's MGUCell; write jaxrnn.gated\(6\), and"),
+        (lambda: nn.ConvLSTMCell(6, (2,)), r"flax's ConvLSTMCell; write jaxrnn.lstm\(6\) or another of jaxrnn.CELLS$"),
         (lambda: jaxrnn.lstm, r"the function lstm; write lstm\(hidden_size\)"),
         (lambda: 64, r"64; write jaxrnn.lstm\(hidden_size\)"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_what_is_not_a_cell_of_jaxrnn(cell, message):
     with pytest.raises(TypeError, match="^cell: expected a Cell of jaxrnn, got " + message):

@@ -169,7 +169,8 @@ def test_fans_are_of_one_gate(name, key):
 # Where a cell keeps its memory: the options that say so, the gate, and the sign.
 MEMORY = {"lstm": ("forget_bias", "f", 1), "gru": ("update_bias", "z", 1), "gru_reset_before": ("update_bias", "z", 1),
           "multiplicative_lstm": ("forget_bias", "f", 1), "recurrent_highway": ("update_bias", "t", -1),
-          "gated": ("update_bias", "g", -1), "mgu": ("update_bias", "f", -1)}  # fmt: skip
+          "gated": ("update_bias", "g", -1), "mgu": ("update_bias", "f", -1),
+          "mgu_reset_after": ("update_bias", "f", 1)}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MEMORY)

@@ -61,6 +61,12 @@ def gru_reset_before(W, b, x, h):
     return ((1 - z) * n + z * h,)
 
 
+def mgu_reset_after(W, b, x, h, *, recurrent_bias=0.0):
+    f = sigmoid(join(x, h) @ W["f"] + b["f"])
+    n = np.tanh(x @ W["n"][:D] + b["n"] + f * (h @ W["n"][D:] + recurrent_bias))
+    return ((1 - f) * n + f * h,)
+
+
 # cell, its loop, and what it has beside kernel and bias, with shapes: a string names gates, each with a block [H]
 CASES = {
     "elman": ("elman", {}, elman, {}),
@@ -73,6 +79,8 @@ CASES = {
     "gru": ("gru", {}, gru, {}),
     "gru_with_recurrent_bias": ("gru", {}, gru, {"recurrent_bias": "rzn"}),
     "gru_reset_before": ("gru_reset_before", {}, gru_reset_before, {}),
+    "mgu_reset_after": ("mgu_reset_after", {}, mgu_reset_after, {}),
+    "mgu_reset_after_with_recurrent_bias": ("mgu_reset_after", {}, mgu_reset_after, {"recurrent_bias": (H,)}),
 }
 
 

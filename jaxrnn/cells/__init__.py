@@ -10,13 +10,14 @@ from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._lem import LEMCarry, lem
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
+from jaxrnn.cells._mgu_reset_after import mgu_reset_after
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, multiplicative_lstm, recurrent_highway, lem, cornn, indrnn,
-    janet,
+    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
+    indrnn, janet,
 )}
 # fmt: on
 
@@ -43,6 +44,7 @@ __all__ = [
     "lem",
     "lstm",
     "mgu",
+    "mgu_reset_after",
     "multiplicative_lstm",
     "recurrent_highway",
 ]

@@ -28,8 +28,7 @@ def mgu(hidden_size: int, **options: Unpack[Updating]) -> Cell:
 
     Parameters, gates in the order f, n: kernel [D, 2H], recurrent_kernel [H, 2H], bias [2H]. One gate is both the reset
     and the update gate of a GRU. The paper calls it the forget gate: when open, it forgets, and lets the new state in.
-    A step has two products in sequence (two stages). flax's MGUCell is another cell: it resets after the product, and
-    its h' = (1 - f) n + f h.
+    A step has two products in sequence (two stages). flax's MGUCell is another cell, `mgu_reset_after`.
 
     `update_bias` is subtracted from b_f. Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420.
     """

@@ -2,6 +2,8 @@
 
 from jaxrnn.interop._config import from_config, to_config
 from jaxrnn.interop._cudnn import from_cudnn, to_cudnn
+from jaxrnn.interop._equinox import from_equinox, to_equinox
+from jaxrnn.interop._flax import from_flax, to_flax
 from jaxrnn.interop._haiku import from_haiku, to_haiku
 from jaxrnn.interop._keras import from_keras, to_keras
 from jaxrnn.interop._textbook import concatenated
@@ -12,12 +14,16 @@ __all__ = [
     "concatenated",
     "from_config",
     "from_cudnn",
+    "from_equinox",
+    "from_flax",
     "from_haiku",
     "from_keras",
     "from_torch",
     "from_torchrecurrent",
     "to_config",
     "to_cudnn",
+    "to_equinox",
+    "to_flax",
     "to_haiku",
     "to_keras",
     "to_torch",

@@ -31,7 +31,7 @@ def concatenated(
     order: "xh", rows of x first, or "hx", rows of h first, as in the drawings that write W·[h, x].
     gates: the letters of the blocks of columns, in their order, such as "igfo"; None: as `cell.gates`.
     transposed: the kernel is W [G·H, D+H], for W @ [x; h].
-    recurrent_bias: [G·H], its blocks in the order of the kernel's; for `gru` alone.
+    recurrent_bias: [G·H], its blocks in the order of the kernel's, for `gru`; [H], of n, for `mgu_reset_after`.
     peephole, projection: in the cell's own layout, if it has them. With a projection [H, P] the kernel is [D+P, G·H].
 
     kernel, bias and recurrent_bias may each be a mapping from a gate's letter to its own block instead:
@@ -41,8 +41,8 @@ def concatenated(
 
     `gru_reset_before` reads n's block as a kernel over [x | r h]. `gru` reads it as n = tanh(x W + b + r (h U + d)),
     where d has no place in a concatenation: recurrent_bias is 0 unless given, which is exact for a text without d_n
-    (d_r and d_z only add to the bias). In both, z keeps the old state: if a text's z lets the new one in,
-    h' = (1 - z) h + z n, negate z's block of kernel and bias. In `gated`, g lets the new one in.
+    (d_r and d_z only add to the bias). So does `mgu_reset_after`. In both GRUs, z keeps the old state: if a text's z
+    lets the new one in, h' = (1 - z) h + z n, negate z's block of kernel and bias. In `gated`, g lets the new one in.
 
     Raises ValueError or TypeError for arguments that do not fit the cell.
     """
@@ -73,8 +73,10 @@ def concatenated(
     of_x, of_h = (both[:D], both[D:]) if order == "xh" else (both[P:], both[:P])
     params = {"kernel": of_x, "recurrent_kernel": of_h, "bias": in_order("bias", bias, {})}
     if "recurrent_bias" in expected:
-        d = np.zeros(width) if recurrent_bias is None else recurrent_bias
-        params["recurrent_bias"] = in_order("recurrent_bias", d, {})
+        held = expected["recurrent_bias"].shape
+        d = np.zeros(held) if recurrent_bias is None else recurrent_bias
+        whole = held == (width,)
+        params["recurrent_bias"] = in_order("recurrent_bias", d, {}) if whole else _array("recurrent_bias", d, {"H": H})
     if "peephole" in expected:
         params["peephole"] = _array("peephole", peephole, {"(G-1)·H": width - H})
     if "projection" in expected:
