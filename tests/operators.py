@@ -129,10 +129,11 @@ def finals(carry, lengths):
     return dict(zip(("Y_h", "Y_c"), states, strict=False))
 
 
-def ours(*layers):
+def ours(*layers, read=None):
     """The outputs of one case, or of a stack of them: Y_h [dirs, B, H] and Y_c of each, Y [T, dirs, B, H] of the last.
 
-    Names of the lower layers' have their number before them: 0.Y_h.
+    Names of the lower layers' have their number before them: 0.Y_h. read: how to get (cell, params) of all layers from
+    a model, whose bytes it is given, in place of `whole`.
     """
     first, last = layers[0], layers[-1]
     xs, lengths = np.array(first["X"], np.float64), None if first["lens"] is None else np.array(first["lens"])
@@ -141,6 +142,8 @@ def ours(*layers):
         cells, *trees = zip(*map(whole, layers), strict=True)
         cell = jaxrnn.stack(*cells)
         params, carry = ({f"layer_{n}": a for n, a in enumerate(tree)} for tree in trees)
+    if read is not None:
+        cell, params = read(built(*layers, fixed=True)[0])
     params, carry = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (params, carry))
     carry, ys = unroll(cell, params, carry, xs, lengths=lengths, reverse=first["direction"] == "reverse")
     Y = np.asarray(ys).reshape(*ys.shape[:2], -1, last["hidden"]).swapaxes(1, 2)  # from directions side by side
@@ -153,8 +156,19 @@ def ours(*layers):
 
 def runtime(*layers):
     """What `ours` gives, by ONNX Runtime: a model with a node for each layer."""
-    helper = pytest.importorskip("onnx.helper", reason="onnx is not installed")
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    model, feeds, outputs = built(*layers)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+
+
+def built(*layers, fixed=False):
+    """(a model with a node for each layer, as bytes; what to feed it; the names of its outputs).
+
+    fixed: weights and shapes are in the model, and are not fed.
+    """
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    helper = onnx.helper
     nodes, feeds, outputs, xs = [], {"X": np.array(layers[0]["X"], np.float32)}, [], "X"
     for n, case in enumerate(layers):
         top, at = n + 1 == len(layers), f"{n}." if len(layers) > 1 else ""
@@ -171,15 +185,20 @@ def runtime(*layers):
             nodes.append(helper.make_node("Reshape", [turned, shape], [xs]))
             feeds[shape] = np.array([0, 0, -1])
     kind = {np.dtype(np.float32): 1, np.dtype(np.int32): 6, np.dtype(np.int64): 7}  # as TensorProto numbers them
+    constant = [k for k in feeds if fixed and k.rpartition(".")[2] in ("W", "R", "B", "P", "shape")]
     graph = helper.make_graph(
         nodes,
         "operators",
-        [helper.make_tensor_value_info(name, kind[a.dtype], a.shape) for name, a in feeds.items()],
+        [
+            helper.make_tensor_value_info(name, kind[a.dtype], a.shape)
+            for name, a in feeds.items()
+            if name not in constant
+        ],
         [helper.make_tensor_value_info(name, 1, None) for name in outputs],
+        initializer=[onnx.numpy_helper.from_array(feeds.pop(name), name) for name in constant],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+    return model.SerializeToString(), feeds, outputs
 
 
 def attributes(case):

@@ -7,6 +7,7 @@ repository. What a case holds is said in operators.py.
 from __future__ import annotations
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from operators import ACTIVATIONS, ours, runtime
 from support import assert_close, table, tolerance
+
+from jaxrnn.interop import from_onnx
 
 NAMED = os.environ.get("JAXRNN_CASES")
 FILE = pathlib.Path(NAMED or pathlib.Path(__file__).parents[2] / "shared/cases/onnxruntime_rnn_cases.json")
@@ -38,17 +41,31 @@ def half_unit(literals):
     return 0.5 * 10.0 ** (powers - digits + 1)
 
 
-@each_case
-def test_case(name):
-    """Every case: outputs and final states, as literals of a float32 program."""
-    case = TABLE[name]
-    actual = ours(case)
+def assert_literals(case, actual):
+    """Outputs and final states, as literals of a float32 program."""
     expected = {output: np.array(case[output]) for output in ("Y", "Y_h", "Y_c") if case.get(output)}
     assert expected
     for output, literals in expected.items():
         assert actual[output].shape == literals.shape
         rounding = tolerance("float32", len(case["X"])) + half_unit(literals) + INEXACT.get(case["name"], 0)
         np.testing.assert_array_less(np.abs(actual[output] - literals), rounding, err_msg=output)
+
+
+@each_case
+def test_case(name):
+    """Every case, converted by the tests."""
+    assert_literals(TABLE[name], ours(TABLE[name]))
+
+
+@each_case
+def test_case_by_from_onnx(name):
+    """Every case as a model with one node, read by the library."""
+    assert_literals(TABLE[name], ours(TABLE[name], read=reading(TABLE[name])))
+
+
+def reading(case):
+    """from_onnx, told the direction of the case's node."""
+    return functools.partial(from_onnx, reverse=case["direction"] == "reverse")
 
 
 @needs_file
@@ -60,8 +77,10 @@ def test_no_case_is_left_out():
 
 
 def assert_same(*layers):
-    steps = len(layers) * len(layers[0]["X"])
-    assert_close(ours(*layers), runtime(*layers), tolerance("float32", steps))
+    """The runtime, the tests' own conversion and the library's, of the same model."""
+    steps, expected = len(layers) * len(layers[0]["X"]), runtime(*layers)
+    assert_close(ours(*layers), expected, tolerance("float32", steps))
+    assert_close(ours(*layers, read=reading(layers[0])), expected, tolerance("float32", steps))
 
 
 @each_case

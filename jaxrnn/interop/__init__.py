@@ -6,11 +6,15 @@ from jaxrnn.interop._equinox import from_equinox, to_equinox
 from jaxrnn.interop._flax import from_flax, to_flax
 from jaxrnn.interop._haiku import from_haiku, to_haiku
 from jaxrnn.interop._keras import from_keras, to_keras
+from jaxrnn.interop._onnx.activations import OnnxActivation, onnx_activation
+from jaxrnn.interop._onnx.export import to_onnx
+from jaxrnn.interop._onnx.reading import from_onnx
 from jaxrnn.interop._textbook import concatenated
 from jaxrnn.interop._torch import from_torch, to_torch
 from jaxrnn.interop._torchrecurrent import from_torchrecurrent
 
 __all__ = [
+    "OnnxActivation",
     "concatenated",
     "from_config",
     "from_cudnn",
@@ -18,13 +22,16 @@ __all__ = [
     "from_flax",
     "from_haiku",
     "from_keras",
+    "from_onnx",
     "from_torch",
     "from_torchrecurrent",
+    "onnx_activation",
     "to_config",
     "to_cudnn",
     "to_equinox",
     "to_flax",
     "to_haiku",
     "to_keras",
+    "to_onnx",
     "to_torch",
 ]

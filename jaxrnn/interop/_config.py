@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxrnn import cells, decode, initializers, models, wrappers
 from jaxrnn._core.record import Record, arguments
+from jaxrnn.interop._onnx import activations
 
 # What is larger was not written by anybody for use, and would hang or exhaust the program that reads it.
 MOST, DEEPEST, LARGEST = 1000, 100, 2**31 - 1
@@ -74,5 +75,5 @@ def _built(config: Any, known: Mapping[str, Callable], records: Iterator[int], d
 
 def _factories() -> dict[str, Callable]:
     """Every factory of jaxrnn by its name."""
-    modules = (cells, decode, initializers, models, wrappers)
+    modules = (cells, decode, initializers, models, wrappers, activations)
     return {name: f for module in modules for name, f in vars(module).items() if hasattr(f, "is_factory")}
