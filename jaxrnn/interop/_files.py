@@ -20,6 +20,7 @@ from jaxrnn._core.record import Record
 from jaxrnn.data import Vocabulary
 from jaxrnn.interop import _container as container
 from jaxrnn.interop._config import from_config, known_factories, to_config
+from jaxrnn.interop._names import named
 
 
 class Saved(NamedTuple):
@@ -96,7 +97,7 @@ def load(path: str | Path, factories: Mapping[str, Callable] | None = None, *, d
         like = _like(record, None if size is None else checks.positive(size, "input_size"))
     except Exception as error:  # whatever an init raises that is asked for what it cannot make
         raise ValueError(f"{path}: {record!r} has no params of input_size {size!r}: {error}") from error
-    wanted = _named(like)
+    wanted = named(like)
     container.same(
         path, {name: list(leaf.shape) for name, leaf in wanted.items()}, {n: list(a.shape) for n, a in held.items()}
     )
@@ -134,19 +135,10 @@ def _records(value: Any) -> Iterator[Record]:
             yield from _records(inner)
 
 
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree by their paths, such as "cell/kernel"."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    if len(named) < len(leaves):
-        raise ValueError(f"params: expected a path of its own for each array, got one twice among {list(named)}")
-    return named
-
-
 def _held(params: Params) -> dict[str, np.ndarray]:
     """The arrays of params by name, on this machine, in the order that safetensors takes for granted."""
     held = {}
-    for name, leaf in _named(params).items():
+    for name, leaf in named(params).items():
         said = f"params[{name!r}]"
         if is_traced(leaf):
             raise TypeError(f"{said}: expected an array, got a traced one, {leaf}; save outside of jit, grad and vmap")
@@ -174,7 +166,7 @@ def _fitting(record: Any, params: Params, held: dict[str, np.ndarray]) -> tuple[
     """
     for size in dict.fromkeys([None, *itertools.chain(*(a.shape for a in held.values())), 1]):
         try:
-            made = {name: leaf.shape for name, leaf in _named(_like(record, size)).items()}
+            made = {name: leaf.shape for name, leaf in named(_like(record, size)).items()}
         except Exception:  # whatever an init raises for a size that it does not take
             continue
         # Version 0.1 had arrays without a number in them, where there is no input.
