@@ -84,10 +84,11 @@ def _content(path: Any, header: bytes) -> dict[str, Any]:
     """What our metadata says. Raises ValueError for what `save` does not write."""
     try:
         content = json.loads(json.loads(header)["__metadata__"][f"jaxrnn format {FORMAT}"])
-        if set(content) != {"sha256", "arrays", "record", "factories", "input_size", "vocabulary", "extra"}:
+        if set(content) != {"sha256", "arrays", "record", "factories", "input_size", "int8", "vocabulary", "extra"}:
             raise ValueError(f"the names {sorted(content)}")
-        if not isinstance(content["factories"], list):
-            raise ValueError(f"factories {content['factories']!r}")
+        for name, kind in ("factories", list), ("int8", dict):
+            if not isinstance(content[name], kind):
+                raise ValueError(f"{name} {content[name]!r}")
         if not all(
             entry["dtype"] in TYPES and [*entry["shape"], entry["sha256"]] for entry in content["arrays"].values()
         ):

@@ -118,8 +118,8 @@ def _input(record: Any, params: Params) -> Any:
     """One input of a cell or a model, without axes of time and batch."""
     if getattr(record, "vocabulary_size", None) is not None:
         return jax.ShapeDtypeStruct((), "int32")
-    cell, params = (record, params) if isinstance(record, Cell) else (getattr(record, "cell", None), params["cell"])
-    if getattr(cell, "input", None) is None:
+    cell, params = (record, params) if isinstance(record, Cell) else (record.cell, params["cell"])
+    if cell.input is None:
         raise ValueError(
             "x: expected one input, such as jax.ShapeDtypeStruct((3,), 'float32'), got None, and "
             f"{record!r} does not say what it takes"

@@ -16,6 +16,7 @@ from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.files import replacing
 from jaxrnn._core.jax_internals import is_traced
+from jaxrnn._core.quantized import Int8, is_int8
 from jaxrnn._core.record import Record
 from jaxrnn.data import Vocabulary
 from jaxrnn.interop import _container as container
@@ -50,7 +51,8 @@ def save(path: str | Path, record: Any, params: Params, *, vocabulary: Vocabular
     for `extra` that JSON would change; ValueError for params that are not those of the record.
     """
     config, own = _described(record)
-    size, held = _fitting(record, params, _held(params))
+    held = _held(params)
+    size, kept = _fitting(record, params)
     if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
         raise TypeError(f"vocabulary: expected a jaxrnn.data.Vocabulary, got {checks.describe(vocabulary)}")
     V = getattr(record, "vocabulary_size", None)
@@ -60,10 +62,11 @@ def save(path: str | Path, record: Any, params: Params, *, vocabulary: Vocabular
         "record": config,
         "factories": sorted(own),
         "input_size": size,
+        "int8": {name: leaf.dynamic for name, leaf in kept.items() if is_int8(leaf)},
         "vocabulary": vocabulary and Vocabulary.from_config(vocabulary.to_config()).to_config(),
         "extra": _plain(extra),
     }
-    data = container.written(held, content)
+    data = container.written({name: held[name] for name in named(kept)}, content)
     with replacing(path) as file:
         file.write(data)
 
@@ -97,15 +100,11 @@ def load(path: str | Path, factories: Mapping[str, Callable] | None = None, *, d
         like = _like(record, None if size is None else checks.positive(size, "input_size"))
     except Exception as error:  # whatever an init raises that is asked for what it cannot make
         raise ValueError(f"{path}: {record!r} has no params of input_size {size!r}: {error}") from error
-    wanted = named(like)
-    container.same(
-        path, {name: list(leaf.shape) for name, leaf in wanted.items()}, {n: list(a.shape) for n, a in held.items()}
-    )
-    params = [_given(held[name], f"{path}: {name!r}", dtype) for name in wanted]
+    params = _unnamed(path, like, held, content["int8"], dtype)
     vocabulary = content["vocabulary"]
     if vocabulary is not None:
         vocabulary = Vocabulary.from_config(vocabulary if isinstance(vocabulary, dict) else {})
-    return Saved(record, jax.tree.unflatten(jax.tree.structure(like), params), vocabulary, content["extra"])
+    return Saved(record, params, vocabulary, content["extra"])
 
 
 def _described(record: Any) -> tuple[Any, dict[str, Callable]]:
@@ -159,20 +158,22 @@ def _like(record: Any, size: int | None) -> Params:
     return jax.eval_shape(lambda: record.init(key) if size is None else record.init(key, size))
 
 
-def _fitting(record: Any, params: Params, held: dict[str, np.ndarray]) -> tuple[int | None, dict[str, np.ndarray]]:
-    """(the size with which `init` makes params of these names and shapes, None: without one; the arrays that it makes).
+def _fitting(record: Any, params: Params) -> tuple[int | None, dict[str, Any]]:
+    """(the size with which `init` makes params of these names and shapes, None: without one; those by name).
 
     The size stands in some shape, but where differs from record to record: all that do are tried.
     """
-    for size in dict.fromkeys([None, *itertools.chain(*(a.shape for a in held.values())), 1]):
+    came = named(params, is_int8)
+    shapes = {name: checks.shape(leaf) for name, leaf in came.items()}
+    for size in dict.fromkeys([None, *itertools.chain(*shapes.values()), 1]):
         try:
             made = {name: leaf.shape for name, leaf in named(_like(record, size)).items()}
         except Exception:  # whatever an init raises for a size that it does not take
             continue
         # Version 0.1 had arrays without a number in them, where there is no input.
-        here = {name: a for name, a in held.items() if name in made or a.size}
-        if made == {name: a.shape for name, a in here.items()}:
-            return size, here
+        here = {name: shape for name, shape in shapes.items() if name in made or 0 not in shape}
+        if made == here:
+            return size, {name: came[name] for name in here}
     if isinstance(record, Cell):
         checks.params(record, params)
     raise ValueError(f"params: expected those that init of {record!r} makes, got {checks.describe(params)}")
@@ -187,6 +188,30 @@ def _plain(extra: Any) -> Any:
     if not same:
         raise TypeError("extra: expected plain JSON, got a tuple, NaN, or a key that is no string, which it has not")
     return extra
+
+
+def _unnamed(path: Any, like: Params, held: dict[str, np.ndarray], int8: dict[str, Any], dtype: Any) -> Params:
+    """The params like these from arrays by name, which must be theirs; int8: names of kernels in it, and if dynamic."""
+    shapes = {name: list(leaf.shape) for name, leaf in named(like).items()}
+    parts = {name: (f"{name}/values", f"{name}/scales") for name in int8 if name in shapes}
+    wanted = {}
+    for name, shape in shapes.items():
+        values, scales = parts.get(name, (name, None))
+        wanted[values] = shape
+        if scales is not None:
+            wanted[scales] = shape[:-2] + shape[-1:]
+            if held.get(values, np.zeros(0)).dtype != np.int8:
+                raise ValueError(f"{path}: expected the array {values!r} in int8, and there is none")
+    container.same(path, wanted, {name: list(a.shape) for name, a in held.items()})
+    given = {name: _given(held[name], f"{path}: {name!r}", dtype) for name in wanted}
+    leaves = []
+    for name in shapes:
+        if name in parts:
+            values, scales = parts[name]
+            leaves.append(Int8(given[values], given[scales], bool(int8[name])))
+        else:
+            leaves.append(given[name])
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _given(value: np.ndarray, name: str, dtype: Any) -> jax.Array:
