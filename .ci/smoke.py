@@ -15,7 +15,10 @@ from pathlib import Path
 
 import jaxrnn
 
-HEAVY = {"rich", "tyro", "orbax", "matplotlib", "flax", "sklearn", "torch", "keras", "haiku", "equinox", "onnx"}
+HEAVY = {
+    "rich", "tyro", "orbax", "matplotlib", "flax", "sklearn", "torch", "keras", "haiku", "equinox", "onnx",
+    "safetensors",
+}  # fmt: skip
 loaded = HEAVY & set(sys.modules)  # before anything else is imported
 assert not loaded, f"`import jaxrnn` loads {sorted(loaded)}"
 

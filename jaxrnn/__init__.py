@@ -10,7 +10,7 @@ from jaxrnn._core.numerics import product
 from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.data import ragged
-from jaxrnn.interop import from_config, to_config
+from jaxrnn.interop import from_config, load, save, to_config
 from jaxrnn.run import State, Streaming, burn_in, explain, streaming, unroll
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.wrappers import *  # noqa: F403 - as the cells
@@ -33,11 +33,13 @@ __all__ = [
     "from_config",
     "initializers",
     "interop",
+    "load",
     "loss_scale",
     "models",
     "product",
     "ragged",
     "regularizers",
+    "save",
     "streaming",
     "taps",
     "to_config",

@@ -26,7 +26,10 @@ ROOMS = (
     "interop", "_flax_face", "linen", "nnx",
 )  # fmt: skip
 FLOOR = {name: height for height, name in enumerate(ROOMS)}
-HEAVY = ["rich", "tyro", "orbax", "matplotlib", "torch", "keras", "haiku", "equinox", "flax", "tensorflow", "onnx"]
+HEAVY = [
+    "rich", "tyro", "orbax", "matplotlib", "torch", "keras", "haiku", "equinox", "flax", "tensorflow", "onnx",
+    "safetensors",
+]  # fmt: skip
 
 
 def named(path: Path) -> str:

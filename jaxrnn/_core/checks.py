@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn._core.jax_internals import is_symbolic_dim, is_traced
+from jaxrnn._core.quantized import is_int8
 
 
 def shape(array: Any) -> tuple[int, ...]:
@@ -105,7 +106,7 @@ def params(cell: Any, params: Any) -> None:
     came, wanted = (
         {
             _path(path): leaf
-            for path, leaf in jax.tree_util.tree_leaves_with_path(t)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(t, is_int8)
             if 0 not in getattr(leaf, "shape", ())
         }
         for t in (params, expected)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn._core.jax_internals import is_symbolic_dim
+from jaxrnn._core.jax_internals import is_symbolic_dim, own_reverse
+from jaxrnn._core.quantized import Int8, rounded
 from jaxrnn._core.taps import tap
 
 
@@ -81,19 +82,59 @@ def compute_dtype(dtype: Any, params: Any) -> jnp.dtype:
     return jnp.dtype(params["kernel"].dtype if dtype is None else dtype)
 
 
-def product(a: jax.Array, kernel: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def product(a: jax.Array, kernel: jax.Array | Int8, dtype: jnp.dtype) -> jax.Array:
     """a [..., N] @ kernel [N, M] with operands in `dtype` -> [..., M].
 
     Half-precision types are summed, and returned, in float32: the gates are then computed in float32, and only what is
     stored (the drive, the carry) is rounded. On a CPU, products of few rows are also multiplied in float32, which gives
     the same products (those of two half-precision numbers are exact there) and is up to 50 times as fast.
+
+    The kernel may be in int8, as `interop.quantize` makes it: its scales multiply the sums. If it is dynamic, each row
+    of a is rounded to int8 too, and the sums are of integers; derivatives are those without this rounding.
     """
-    a, kernel = tap("operand", a).astype(dtype), kernel.astype(dtype)
+    a = tap("operand", a)
+    if not isinstance(kernel, Int8):
+        return tap("product", _product(a, kernel, dtype))
+    by = _product_of_integers if kernel.dynamic else _scaled_product
+    return tap("product", by(a.astype(dtype), kernel.values, kernel.scales))
+
+
+def _product(a, kernel, dtype):
+    a, kernel = a.astype(dtype), kernel.astype(dtype)
     rows = math.prod(a.shape[:-1])
     if not is_symbolic_dim(rows) and rows < FEW_ROWS and jax.default_backend() == "cpu":
         a, kernel = a.astype(wide(dtype)), kernel.astype(wide(dtype))
-    axes = (((a.ndim - 1,), (0,)), ((), ()))
-    return tap("product", lax.dot_general(a, kernel, axes, preferred_element_type=wide(dtype)))
+    return lax.dot_general(a, kernel, _axes(a), preferred_element_type=wide(dtype))
+
+
+def _axes(a):
+    """Those that a product with a kernel sums over, for `lax.dot_general`."""
+    return ((a.ndim - 1,), (0,)), ((), ())
+
+
+def _scaled_product(a, values, scales):
+    sums = _product(a, values, a.dtype)
+    return sums * row(scales, sums)
+
+
+def _rounded_product(a, values, scales):
+    """The same with a rounded to int8, each row by its largest number."""
+    a = a.astype(wide(a.dtype))
+    of_a, by = rounded(a, -1)
+    sums = lax.dot_general(of_a, values, _axes(a), preferred_element_type=jnp.int32).astype(a.dtype)
+    return sums * by * row(scales, sums)
+
+
+def _pulled_back(args, saved, ct):
+    a, values, scales = args
+    of_a, of_scales = jax.vjp(lambda a, scales: _scaled_product(a, values, scales), a, scales)[1](ct)
+    return of_a, jnp.zeros_like(values), of_scales
+
+
+# Rounding has no slope, so the derivatives are those of the product without it.
+_product_of_integers = own_reverse(
+    _rounded_product, lambda *args: (_rounded_product(*args), ()), _pulled_back, axes=0, written=_scaled_product
+)
 
 
 def row(vector: jax.Array, like: jax.Array) -> jax.Array:

@@ -45,7 +45,7 @@ def from_config(config: Any, factories: Mapping[str, Callable] | None = None) ->
     Raises KeyError for a name that is in neither, TypeError for an option that its factory does not have, ValueError
     for what `to_config` does not write.
     """
-    return _built(config, {**_factories(), **(factories or {})}, itertools.count(1), 1)
+    return _built(config, {**known_factories(), **(factories or {})}, itertools.count(1), 1)
 
 
 def _built(config: Any, known: Mapping[str, Callable], records: Iterator[int], depth: int) -> Any:
@@ -73,7 +73,7 @@ def _built(config: Any, known: Mapping[str, Callable], records: Iterator[int], d
     return known[name](*args, **kwargs)
 
 
-def _factories() -> dict[str, Callable]:
+def known_factories() -> dict[str, Callable]:
     """Every factory of jaxrnn by its name."""
     modules = (cells, decode, initializers, models, wrappers, activations)
     return {name: f for module in modules for name, f in vars(module).items() if hasattr(f, "is_factory")}

@@ -102,7 +102,7 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         return {"cell": params, "kernel": kernel_init(k2, (input_size, size), widest(params))}
 
     def sequence(run, params, carry, xs, key):
-        compute = common(xs, params["kernel"])
+        compute = common(xs, params["kernel"].dtype)
         xs = product(xs, params["kernel"], compute).astype(compute)
         return run(cell, params["cell"], carry, xs, key)
 

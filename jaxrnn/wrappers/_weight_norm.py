@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import leaves_named, shown, within
 from jaxrnn._core.numerics import wide
+from jaxrnn._core.quantized import is_int8
 from jaxrnn._core.record import factory
 
 
@@ -41,7 +42,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
             w = _wide(v)
             return (w / _length(w) * scale[..., None, :].astype(w.dtype)).astype(v.dtype)
 
-        return jax.tree_util.tree_map_with_path(one, {"cell": params["cell"]})
+        return jax.tree_util.tree_map_with_path(one, {"cell": params["cell"]}, is_leaf=is_int8)
 
     def on_made(f: Any) -> Any:
         f = within(f)
