@@ -79,6 +79,8 @@ def y_size(tree: tuple, D: int) -> int:
         return sum(y_size(part, D) for part in parts)  # of cells and others whose y has a size of its own
     if kind == "bidirectional":
         return y_size(parts[1], D) + (y_size(parts[2], D) if parts[0] == "concat" else 0)
+    if kind == "bottleneck":
+        return y_size(parts[0], parts[1])
     for part in trees_in(tree):
         D = y_size(part, D)
     return D
