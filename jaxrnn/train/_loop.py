@@ -73,10 +73,17 @@ def make_update(
 
 
 def start(
-    model: Any, key: jax.Array, optimizer: optax.GradientTransformation, batch_shape: tuple[int, ...]
+    model: Any,
+    key: jax.Array,
+    optimizer: optax.GradientTransformation,
+    batch_shape: tuple[int, ...],
+    params: Any = None,
 ) -> TrainState:
-    """The initial state of a run: step 0, new parameters, initial carries for `batch_shape` streams."""
-    params = model.init(key)
+    """The initial state of a run: step 0, new parameters, initial carries for `batch_shape` streams.
+
+    params: those to go on with, such as `jaxrnn.load` or `interop.from_torch` gave; copied. None: what `init` draws.
+    """
+    params = model.init(key) if params is None else jax.tree.map(lambda a: jnp.array(a, copy=True), params)
     # A copy, because a learned carry is a parameter too, and a buffer can be donated only once.
     carry = jax.tree.map(jnp.copy, model.initial_carry(params, batch_shape))
     return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
