@@ -16,7 +16,6 @@ pytest.importorskip("tyro", reason='the extra "train" is not installed')
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from experiments import from_torch  # noqa: E402
-
 from jaxrnn import data  # noqa: E402
 
 
