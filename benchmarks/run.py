@@ -20,7 +20,18 @@ from pathlib import Path
 
 from benchmarks.protocol import records
 
-TABLES = ("peers", "language_model", "streaming", "memory", "scaling", "packing", "composition", "derivatives")
+TABLES = (
+    "peers",
+    "language_model",
+    "streaming",
+    "memory",
+    "scaling",
+    "packing",
+    "composition",
+    "derivatives",
+    "exported",
+    "eight_bits",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
