@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jax import lax
 
 from jaxrnn.interop._onnx.graph import Graph, Tensor
 
@@ -114,6 +115,11 @@ def _concatenate(graph, e, *inputs):
     return graph.op("Concat", *inputs, axis=e.params["dimension"])
 
 
+def _stacked(graph, e, *inputs):
+    axis = e.params["axis"]
+    return graph.op("Concat", *(graph.op("Unsqueeze", x, graph.ints(axis)) for x in inputs), axis=axis)
+
+
 def _sliced(graph, e, x):
     rows = []
     steps = e.params["strides"] or (1,) * len(x.shape)
@@ -194,15 +200,24 @@ def _gather(graph, e, x, at):
         cut = graph.op("Slice", x, starts, stops, axes)
         return graph.op("Squeeze", cut, graph.ints(*n.collapsed_slice_dims)) if n.collapsed_slice_dims else cut
     along = tuple(range(1, 1 + len(batching)))
-    behind = n.offset_dims == tuple(range(last, len(out)))  # the axes of a row stand behind those of the indices
-    if n.collapsed_slice_dims == n.start_index_map == (0,) and behind and sizes[0] == 1:
+    free = [i for i in range(len(out)) if i not in n.offset_dims]  # where the axes of the indices stand
+    if n.collapsed_slice_dims == n.start_index_map and len(n.start_index_map) == 1:
+        [axis] = n.start_index_map
         rows = graph.op("Squeeze", at, graph.ints(last))
-        if not batching and tuple(sizes[1:]) == tuple(x.shape[1:]):
-            return graph.op("Gather", x, rows, axis=0)
-        if batching == n.start_indices_batching_dims == along and along and last == 1 + len(along):
+        whole = all(size == x.shape[i] for i, size in enumerate(sizes) if i != axis)
+        if not batching and sizes[axis] == 1 and whole and free == list(range(axis, axis + last)):
+            return graph.op("Gather", x, rows, axis=axis)
+        beside = axis == 0 and batching == n.start_indices_batching_dims == along and free == list(range(last))
+        if beside and along and last == 1 + len(along):
             rows = graph.op("Unsqueeze", rows, graph.ints(*n.offset_dims)) if n.offset_dims else rows
             return graph.op("GatherElements", x, graph.op("Expand", rows, graph.sized(out)), axis=0)
     raise NotImplementedError("of this form; it has a[2:5], table[indices] and take_along_axis(a, indices, 0)")
+
+
+def _round(graph, e, x):
+    if e.params["rounding_method"] != lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise NotImplementedError("away from zero; jnp.round is to the nearest even number")
+    return graph.op("Round", x)
 
 
 def _dim_as_value(graph, e):
@@ -232,6 +247,10 @@ PRIMITIVES: dict[str, Callable] = {
     "ne": elementwise("Equal", negated=True),
     "log1p": lambda graph, e, x: graph.op("Log", graph.op("Add", x, _one(x))),
     "expm1": lambda graph, e, x: graph.op("Sub", graph.op("Exp", x), _one(x)),
+    "exp2": lambda graph, e, x: graph.op("Pow", np.asarray(2, x.dtype), x),
+    "is_finite": lambda graph, e, x: graph.op("Not", graph.op("Or", graph.op("IsInf", x), graph.op("IsNaN", x))),
+    "rem": lambda graph, e, x, y: graph.op("Mod", x, y, fmod=1),
+    "round": _round,
     "rsqrt": lambda graph, e, x: graph.op("Reciprocal", graph.op("Sqrt", x)),
     "square": lambda graph, e, x: graph.op("Mul", x, x),
     "argmax": arg("ArgMax"),
@@ -262,6 +281,7 @@ PRIMITIVES: dict[str, Callable] = {
     "slice": _sliced,
     "split": _parts,
     "squeeze": _squeeze,
+    "stack": _stacked,
     "stop_gradient": _same,
     "transpose": _transpose,
 }
