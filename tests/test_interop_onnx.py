@@ -135,6 +135,25 @@ def test_batch_first(layout, node):
     assert params["kernel"].shape == (D, 3 * H)
 
 
+@pytest.mark.parametrize("layout", [0, 1])
+def test_layers_with_batch_first(layout, node):
+    """Two layers, each with batch first; or with time first, and then what is between must not exchange them."""
+    squeeze = onnx.helper.make_node("Squeeze", ["Y", "axis"], ["Y1"])
+    upper = onnx.helper.make_node("GRU", ["Y1", "W2", "R2"], ["Z"], name="upper", hidden_size=3, layout=layout)
+    arrays = {"W2": np.ones((1, 9, H), np.float32), "R2": np.ones((1, 9, 3), np.float32)}
+    made = node("GRU", layout=layout, after=[squeeze, upper], output="Z", **arrays)
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1 + layout]), "axis"))
+    stacked = jaxrnn.stack(jaxrnn.gru_reset_before(H), jaxrnn.gru_reset_before(3))
+    assert from_onnx(made)[0] == stacked
+    exchange = onnx.helper.make_node("Transpose", ["Y1"], ["Y2"], perm=[1, 0, 2])
+    made.graph.node.insert(2, exchange)
+    made.graph.node[3].input[0] = "Y2"
+    with pytest.raises(
+        ValueError, match="expected what a recurrent node reads as X to be the outputs of one recurrent"
+    ):
+        from_onnx(made)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
 def test_dtype(dtype, node):
     _, params = from_onnx(node(), dtype=dtype)
