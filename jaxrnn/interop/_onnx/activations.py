@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,8 +23,8 @@ NUMBERS: dict[str, tuple[tuple[float, ...], Callable]] = {
 }
 PLAIN: dict[str, Callable] = {
     "Relu": lambda z: jnp.maximum(z, 0),
-    "Sigmoid": lambda z: 1 / (1 + jnp.exp(-z)),
-    "Softplus": lambda z: jnp.logaddexp(z, jnp.zeros_like(z)),
+    "Sigmoid": jax.nn.sigmoid,
+    "Softplus": jax.nn.softplus,
     "Softsign": lambda z: z / (1 + jnp.abs(z)),
     "Tanh": jnp.tanh,
 }

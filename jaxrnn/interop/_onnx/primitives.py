@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jax import lax
 
 from jaxrnn.interop._onnx.graph import Graph, Tensor
 
@@ -34,31 +35,31 @@ def narrowed(e: Any, inputs: Any) -> list[Any]:
     return [a.narrow if full and getattr(a, "narrow", "") else a for a in inputs]
 
 
-def select_n(graph, e, which, *cases):
+def _select_n(graph, e, which, *cases):
     if len(cases) != 2 or which.dtype != np.bool_:
         raise NotImplementedError("of more than two cases")
     which, no, yes = narrowed(e, (which, *cases))
     return graph.op("Where", which, yes, no)
 
 
-def clamp(graph, e, low, x, high):
+def _clamp(graph, e, low, x, high):
     return graph.op("Min", graph.op("Max", x, low), high)
 
 
-def convert(graph, e, x):
+def _convert(graph, e, x):
     return graph.op("Cast", x, to=graph.kind(e.params["new_dtype"]))
 
 
-def integer_pow(graph, e, x):
+def _integer_pow(graph, e, x):
     y = e.params["y"]
     return graph.op("Mul", x, x) if y == 2 else graph.op("Pow", x, np.asarray(y, x.dtype))
 
 
-def one(x):
+def _one(x):
     return np.ones((), x.dtype)
 
 
-def dot_general(graph, e, a, b):
+def _dot_general(graph, e, a, b):
     (over_a, over_b), (batch_a, batch_b) = e.params["dimension_numbers"]
     preferred = e.params["preferred_element_type"] or a.dtype
     if not a.dtype == b.dtype == preferred:
@@ -78,13 +79,13 @@ def dot_general(graph, e, a, b):
     return graph.op("Einsum", a, b, equation=f"{''.join(left)},{''.join(right)}->{out}")
 
 
-def reshape(graph, e, x):
+def _reshape(graph, e, x):
     if e.params["dimensions"] is not None:
         raise NotImplementedError("with dimensions")
     return graph.op("Reshape", x, graph.sized(e.params["new_sizes"]))
 
 
-def broadcast_in_dim(graph, e, x, *_):
+def _broadcast_in_dim(graph, e, x, *_):
     """The result as a Tensor that also knows what it was before: most are read by elementwise nodes."""
     shape, axes = tuple(e.params["shape"]), e.params["broadcast_dimensions"]
     added = [i for i in range(len(shape)) if i not in axes]
@@ -98,23 +99,28 @@ def broadcast_in_dim(graph, e, x, *_):
     return Tensor(graph.op("Expand", narrow, graph.sized(shape)), shape, e.outvars[0].aval.dtype, narrow)
 
 
-def transpose(graph, e, x):
+def _transpose(graph, e, x):
     return graph.op("Transpose", x, perm=list(e.params["permutation"]))
 
 
-def squeeze(graph, e, x):
+def _squeeze(graph, e, x):
     return graph.op("Squeeze", x, graph.ints(*e.params["dimensions"]))
 
 
-def expand_dims(graph, e, x):
+def _expand_dims(graph, e, x):
     return graph.op("Unsqueeze", x, graph.ints(*e.params["dimensions"]))
 
 
-def concatenate(graph, e, *inputs):
+def _concatenate(graph, e, *inputs):
     return graph.op("Concat", *inputs, axis=e.params["dimension"])
 
 
-def sliced(graph, e, x):
+def _stacked(graph, e, *inputs):
+    axis = e.params["axis"]
+    return graph.op("Concat", *(graph.op("Unsqueeze", x, graph.ints(axis)) for x in inputs), axis=axis)
+
+
+def _sliced(graph, e, x):
     rows = []
     steps = e.params["strides"] or (1,) * len(x.shape)
     for axis, (start, stop, step, size) in enumerate(
@@ -126,23 +132,23 @@ def sliced(graph, e, x):
         if (start, step) != (0, 1) or stop not in (END, size):
             rows.append((int(start), stop, axis, step))
     if not rows:
-        return same(graph, e, x)
+        return _same(graph, e, x)
     starts, stops, axes, steps = (graph.ints(*column) for column in zip(*rows, strict=True))
     return graph.op("Slice", x, starts, stops, axes, steps)
 
 
-def rev(graph, e, x):
+def _rev(graph, e, x):
     axes = e.params["dimensions"]
     back = graph.ints(*[-1] * len(axes))
     return graph.op("Slice", x, back, graph.ints(*[-END] * len(axes)), graph.ints(*axes), back)
 
 
-def parts(graph, e, x):
+def _parts(graph, e, x):
     names = [f"part_{i}" for i in range(len(e.outvars))]
     return graph.ops("Split", x, graph.ints(*e.params["sizes"]), names=names, axis=e.params["axis"])
 
 
-def iota(graph, e):
+def _iota(graph, e):
     shape, along, dtype = tuple(e.params["shape"]), e.params["dimension"], np.dtype(e.params["dtype"])
     size = graph.op("Squeeze", graph.sized(shape[along : along + 1]), graph.ints(0))
     numbers = graph.op("Range", np.int64(0), size, np.int64(1))
@@ -180,11 +186,11 @@ def arg(kind: str) -> Callable:
     return write
 
 
-def cumsum(graph, e, x):
+def _cumsum(graph, e, x):
     return graph.op("CumSum", x, np.int64(e.params["axis"]), reverse=int(e.params["reverse"]))
 
 
-def gather(graph, e, x, at):
+def _gather(graph, e, x, at):
     """A slice at a known place, rows of a table, and `take_along_axis` of the first axis; indices are within bounds."""
     n, sizes, out = e.params["dimension_numbers"], e.params["slice_sizes"], e.outvars[0].aval.shape
     batching, last = n.operand_batching_dims, len(at.shape) - 1
@@ -194,23 +200,32 @@ def gather(graph, e, x, at):
         cut = graph.op("Slice", x, starts, stops, axes)
         return graph.op("Squeeze", cut, graph.ints(*n.collapsed_slice_dims)) if n.collapsed_slice_dims else cut
     along = tuple(range(1, 1 + len(batching)))
-    behind = n.offset_dims == tuple(range(last, len(out)))  # the axes of a row stand behind those of the indices
-    if n.collapsed_slice_dims == n.start_index_map == (0,) and behind and sizes[0] == 1:
+    free = [i for i in range(len(out)) if i not in n.offset_dims]  # where the axes of the indices stand
+    if n.collapsed_slice_dims == n.start_index_map and len(n.start_index_map) == 1:
+        [axis] = n.start_index_map
         rows = graph.op("Squeeze", at, graph.ints(last))
-        if not batching and tuple(sizes[1:]) == tuple(x.shape[1:]):
-            return graph.op("Gather", x, rows, axis=0)
-        if batching == n.start_indices_batching_dims == along and along and last == 1 + len(along):
+        whole = all(size == x.shape[i] for i, size in enumerate(sizes) if i != axis)
+        if not batching and sizes[axis] == 1 and whole and free == list(range(axis, axis + last)):
+            return graph.op("Gather", x, rows, axis=axis)
+        beside = axis == 0 and batching == n.start_indices_batching_dims == along and free == list(range(last))
+        if beside and along and last == 1 + len(along):
             rows = graph.op("Unsqueeze", rows, graph.ints(*n.offset_dims)) if n.offset_dims else rows
             return graph.op("GatherElements", x, graph.op("Expand", rows, graph.sized(out)), axis=0)
     raise NotImplementedError("of this form; it has a[2:5], table[indices] and take_along_axis(a, indices, 0)")
 
 
-def dim_as_value(graph, e):
+def _round(graph, e, x):
+    if e.params["rounding_method"] != lax.RoundingMethod.TO_NEAREST_EVEN:
+        raise NotImplementedError("away from zero; jnp.round is to the nearest even number")
+    return graph.op("Round", x)
+
+
+def _dim_as_value(graph, e):
     size = graph.op("Squeeze", graph.size(e.params["dim"]), graph.ints(0))
     return graph.op("Cast", size, to=graph.kind(e.outvars[0].aval.dtype))
 
 
-def same(graph, e, x, *_):
+def _same(graph, e, x, *_):
     return x.name if isinstance(x, Tensor) else graph.constant(x)
 
 
@@ -230,38 +245,43 @@ PRIMITIVES: dict[str, Callable] = {
     "xor": elementwise("Xor", only="b"),
     "not": elementwise("Not", only="b"),
     "ne": elementwise("Equal", negated=True),
-    "log1p": lambda graph, e, x: graph.op("Log", graph.op("Add", x, one(x))),
-    "expm1": lambda graph, e, x: graph.op("Sub", graph.op("Exp", x), one(x)),
+    "log1p": lambda graph, e, x: graph.op("Log", graph.op("Add", x, _one(x))),
+    "expm1": lambda graph, e, x: graph.op("Sub", graph.op("Exp", x), _one(x)),
+    "exp2": lambda graph, e, x: graph.op("Pow", np.asarray(2, x.dtype), x),
+    "is_finite": lambda graph, e, x: graph.op("Not", graph.op("Or", graph.op("IsInf", x), graph.op("IsNaN", x))),
+    "rem": lambda graph, e, x, y: graph.op("Mod", x, y, fmod=1),
+    "round": _round,
     "rsqrt": lambda graph, e, x: graph.op("Reciprocal", graph.op("Sqrt", x)),
     "square": lambda graph, e, x: graph.op("Mul", x, x),
     "argmax": arg("ArgMax"),
     "argmin": arg("ArgMin"),
-    "batch_axis_placed": same,
-    "broadcast_in_dim": broadcast_in_dim,
-    "clamp": clamp,
-    "concatenate": concatenate,
-    "convert_element_type": convert,
-    "copy": same,
-    "cumsum": cumsum,
-    "dim_as_value": dim_as_value,
-    "dot_general": dot_general,
-    "expand_dims": expand_dims,
-    "gather": gather,
-    "integer_pow": integer_pow,
-    "iota": iota,
-    "optimization_barrier": same,
+    "batch_axis_placed": _same,
+    "broadcast_in_dim": _broadcast_in_dim,
+    "clamp": _clamp,
+    "concatenate": _concatenate,
+    "convert_element_type": _convert,
+    "copy": _same,
+    "cumsum": _cumsum,
+    "dim_as_value": _dim_as_value,
+    "dot_general": _dot_general,
+    "expand_dims": _expand_dims,
+    "gather": _gather,
+    "integer_pow": _integer_pow,
+    "iota": _iota,
+    "optimization_barrier": _same,
     "reduce_and": reduced("ReduceMin", of_bool=True),
     "reduce_max": reduced("ReduceMax"),
     "reduce_min": reduced("ReduceMin"),
     "reduce_or": reduced("ReduceMax", of_bool=True),
     "reduce_prod": reduced("ReduceProd"),
     "reduce_sum": reduced("ReduceSum"),
-    "reshape": reshape,
-    "rev": rev,
-    "select_n": select_n,
-    "slice": sliced,
-    "split": parts,
-    "squeeze": squeeze,
-    "stop_gradient": same,
-    "transpose": transpose,
+    "reshape": _reshape,
+    "rev": _rev,
+    "select_n": _select_n,
+    "slice": _sliced,
+    "split": _parts,
+    "squeeze": _squeeze,
+    "stack": _stacked,
+    "stop_gradient": _same,
+    "transpose": _transpose,
 }

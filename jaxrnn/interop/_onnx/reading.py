@@ -102,21 +102,23 @@ class _Reader:
         rows: list[_layers.Layer] = []
         said, labels = f"output {end!r}", top
         while not np.array_equal(labels, self.input()) and not np.array_equal(labels, self.input().swapaxes(0, 1)):
-            row, labels = self._below(labels, said)
+            row, labels = self._below(labels, said, top=not rows)
             rows.append(row)
             said = "what a recurrent node reads as X"
         return rows[::-1]
 
-    def _below(self, labels: Any, said: str) -> tuple[_layers.Layer, Any]:
+    def _below(self, labels: Any, said: str, top: bool) -> tuple[_layers.Layer, Any]:
         """The layer whose outputs, directions side by side, these labels are, and the labels that it reads."""
         found = [n for n in self.nodes if np.isin(labels, _side_by_side(n)).any()]
         alike = all(np.array_equal(found[0].below, n.below) for n in found)
         if found and sum(len(n.directions) for n in found) <= 2 and alike:
             found.sort(key=lambda n: n.backwards)
             side = np.concatenate([_side_by_side(n) for n in found], -1)
-            own = [_own(n) for n in found[:1] if len(found) == 1]  # Y as the node gives it, at the end of the model
-            batch_first = [side.swapaxes(0, 1), *(a.transpose(2, 0, 1, 3) for a in own)]
-            if any(np.array_equal(labels, a) for a in (side, *own, *batch_first)):
+            forms = [side]  # a node that reads them with time and batch exchanged would run over the batch
+            if top:
+                own = [_own(n) for n in found[:1] if len(found) == 1]  # Y as the node gives it
+                forms += [side.swapaxes(0, 1), *own, *(a.transpose(2, 0, 1, 3) for a in own)]
+            if any(np.array_equal(labels, a) for a in forms):
                 return self._layer(found), found[0].below
         raise ValueError(
             f"model: expected {said} to be the outputs of one recurrent layer, [T, B, H] with directions side by side, "
