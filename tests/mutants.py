@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import faults
 import faults_engines
+import faults_files
 import faults_forecaster
 import faults_models
 import faults_train
@@ -38,7 +39,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
-MODULES = faults, faults_engines, faults_forecaster, faults_models, faults_train, faults_wrappers
+MODULES = faults, faults_engines, faults_files, faults_forecaster, faults_models, faults_train, faults_wrappers
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
     for group in (module.FAULTS for module in MODULES)
