@@ -119,7 +119,11 @@ FAULTS = {
         "one record less": ("if next(records) > MOST:", "if next(records) >= MOST:", CONFIG),
         "numbers unbounded": ("abs(config) > LARGEST and", "False and", CONFIG),
         "unknown options dropped": ("    if unknown:\n", "    if False:\n", DATA),
-        "factories of one's own forgotten": ("{**_factories(), **(factories or {})}", "{**_factories()}", DATA),
+        "factories of one's own forgotten": (
+            "{**known_factories(), **(factories or {})}",
+            "{**known_factories()}",
+            DATA,
+        ),
     },
     "data/_text.py": {
         "the mark is a symbol": ("content[len(mark) :].decode", "content.decode", DATA),

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import faults
 import faults_engines
+import faults_files
 import faults_flax
 import faults_forecaster
 import faults_models
@@ -39,7 +40,9 @@ class Mutant(NamedTuple):
     tests: str
 
 
-MODULES = faults, faults_engines, faults_flax, faults_forecaster, faults_models, faults_train, faults_wrappers
+MODULES = (
+    faults, faults_engines, faults_files, faults_flax, faults_forecaster, faults_models, faults_train, faults_wrappers
+)  # fmt: skip
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
     for group in (module.FAULTS for module in MODULES)

@@ -208,6 +208,7 @@ def test_saved_as_it_is(dynamic, key, tmp_path):
 
 
 def test_exported(key):
+    pytest.importorskip("flatbuffers", reason='the extra "files" is not installed')
     cell = jaxrnn.lstm(4)
     params, carry, xs = problem(cell, key, T, (B,), D)
     for dynamic in False, True:

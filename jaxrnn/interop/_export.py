@@ -13,6 +13,7 @@ from jax import export as jax_export
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Engine, Params
 from jaxrnn._core.files import replacing
+from jaxrnn._core.optional import optional
 from jaxrnn.interop._names import named
 from jaxrnn.run import unroll
 
@@ -35,10 +36,10 @@ def export(
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     engine: Engine | None = None,
 ) -> bytes:
-    """A cell or model as a program in bytes, which needs JAX and no jaxrnn.
+    """A cell or model as a program in bytes, which needs JAX and flatbuffers, and no jaxrnn.
 
         data = jaxrnn.interop.export(cell, params, "step")
-        step = jax.export.deserialize(bytearray(data)).call      # anywhere: no jaxrnn
+        step = jax.export.deserialize(bytearray(data)).call      # elsewhere
         carry, y = step(carry, x)
 
     what: "sequence": (carry, xs [T, B, ...]) -> (carry, ys [T, B, ...]), as `unroll`, or the `apply` of a model.
@@ -91,6 +92,7 @@ def export(
     given = named(params)
     f = functools.partial(program, given) if constants else program
     inputs = inputs if constants else [_after((), given), *inputs]
+    optional("flatbuffers", "files", "a program in bytes")  # JAX's own writer asks for it
     data = bytes(jax_export.export(jax.jit(f), platforms=tuple(platforms))(*inputs, **options).serialize())
     if path is not None:
         with replacing(path) as file:

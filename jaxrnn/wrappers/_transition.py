@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import shown
 from jaxrnn._core.numerics import widest
+from jaxrnn._core.quantized import is_int8
 from jaxrnn._core.record import factory
 
 
@@ -180,7 +181,7 @@ def without_input(cell: Cell, key: Any) -> Any:
 
 def completed(cell: Cell, params: Any) -> Any:
     """The params that the cell's own functions expect, from those of `without_input`; version 0.1 kept them all."""
-    given = {shown(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    given = {shown(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_int8)}
     stored = widest(params)
 
     def one(path, like):
