@@ -76,11 +76,10 @@ def test_no_case_is_left_out():
     assert ways == {"forward": 17, "bidirectional": 14, "reverse": 5}
 
 
-def assert_same(*layers):
-    """The runtime, the tests' own conversion and the library's, of the same model."""
-    steps, expected = len(layers) * len(layers[0]["X"]), runtime(*layers)
-    assert_close(ours(*layers), expected, tolerance("float32", steps))
-    assert_close(ours(*layers, read=reading(layers[0])), expected, tolerance("float32", steps))
+def assert_same(*layers, read=None):
+    """The runtime and us, by the tests' own conversion or by the library's."""
+    steps = len(layers) * len(layers[0]["X"])
+    assert_close(ours(*layers, read=read), runtime(*layers), tolerance("float32", steps))
 
 
 @each_case
@@ -141,10 +140,35 @@ def test_the_runtime_on_random_cases(name, rng):
     assert_same(drawn(rng, **LIVE[name]))
 
 
-@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize("ops", [("GRU", "LSTM"), ("LSTM", "RNN", "GRU")], ids="_".join)
-def test_the_runtime_on_layers(ops, direction, rng):
-    """Operators one above the other, in one model, are a stack: of cells, or of cells in both directions."""
+@pytest.mark.full
+@pytest.mark.parametrize("name", LIVE)
+def test_from_onnx_on_random_cases(name, rng):
+    """The same models, read by the library."""
+    case = drawn(rng, **LIVE[name])
+    assert_same(case, read=reading(case))
+
+
+each_stack = pytest.mark.parametrize("ops", [("GRU", "LSTM"), ("LSTM", "RNN", "GRU")], ids="_".join)
+each_direction = pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+
+
+def drawn_layers(rng, ops, direction):
+    """A case for each operator, one above the other."""
     above = H * (1 + (direction == "bidirectional"))
     asked = {"direction": direction, "h0": 1, **ragged}
-    assert_same(*(drawn(rng, op, input_size=above if n else D, **asked) for n, op in enumerate(ops)))
+    return [drawn(rng, op, input_size=above if n else D, **asked) for n, op in enumerate(ops)]
+
+
+@each_direction
+@each_stack
+def test_the_runtime_on_layers(ops, direction, rng):
+    """Operators one above the other, in one model, are a stack: of cells, or of cells in both directions."""
+    assert_same(*drawn_layers(rng, ops, direction))
+
+
+@each_direction
+@each_stack
+def test_from_onnx_on_layers(ops, direction, rng):
+    """The same models, read by the library."""
+    layers = drawn_layers(rng, ops, direction)
+    assert_same(*layers, read=reading(layers[0]))
