@@ -143,7 +143,8 @@ def bits(logits_of: Callable, streams: data.Streams) -> float:
 def torch_learns(torch: Any, layers: Any, run: Callable, streams: data.Streams, options: Options) -> None:
     """Truncated BPTT in PyTorch: Adam on windows one after another, the carry passed on without its gradient."""
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
-    adam, carry = torch.optim.Adam(parameters, options.rate), None
+    adam = torch.optim.Adam(parameters, options.rate)
+    carry: Any = None
     for k in range(options.steps):
         window = streams[k]
         carry = None if window.fresh[0] else tuple(part.detach() for part in carry)

@@ -68,6 +68,7 @@ def _outputs(graph: Graph, e: Any, inputs: list[Any]) -> list[Any]:
         all(isinstance(a, np.ndarray) for a in inputs)
         and not any(map(is_symbolic_dim, sizes))
         and name != "dim_as_value"
+        and not _keeps_int8(name, inputs)
     ):
         out = e.primitive.bind(*inputs, **e.primitive.get_bind_params(e.params))
         return [np.asarray(a) for a in (out if e.primitive.multiple_results else [out])]
@@ -81,6 +82,11 @@ def _outputs(graph: Graph, e: Any, inputs: list[Any]) -> list[Any]:
         a if isinstance(a, Tensor) else Tensor(a, var.aval.shape, var.aval.dtype)
         for a, var in zip([out] if isinstance(out, str | Tensor) else out, e.outvars, strict=True)
     ]
+
+
+def _keeps_int8(name: str, inputs: list[Any]) -> bool:
+    """Whether a kernel in int8 would be made floats: it is to stay small in the file."""
+    return name == "convert_element_type" and inputs[0].dtype == np.int8 and inputs[0].ndim > 1
 
 
 def _unknown(name: str, form: str) -> TypeError:

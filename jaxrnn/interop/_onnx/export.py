@@ -14,6 +14,7 @@ from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.numerics import widest
 from jaxrnn._core.optional import optional
+from jaxrnn._core.quantized import is_int8
 from jaxrnn._core.rows import inside
 from jaxrnn.interop._onnx import native, scan
 from jaxrnn.interop._onnx.convert import call
@@ -54,6 +55,10 @@ def to_onnx(
     what goes into activations, and not c), cells and wrappers that ONNX does not have, and your own. What a composition
     computes around its members stands around their nodes. Noise is left out, as in evaluation.
 
+    Kernels in int8 (`quantize`) stay so in the file. With dynamic=True an LSTM becomes ONNX Runtime's own
+    DynamicQuantizeLSTM, which rounds what it multiplies by a whole matrix where we do by rows; other cells, and one
+    step, are refused. Of a model the readout multiplies floats.
+
     Values are those of `unroll`: outputs past the end of a row are 0, and the final state of a row of length 0 is the
     one it started from, where ONNX Runtime's own nodes give 0. float32 and float64, though ONNX Runtime 1.32
     runs RNN, LSTM and GRU in float32 alone.
@@ -72,6 +77,11 @@ def to_onnx(
     params = _known(model, cell, params)
     graph = Graph(_opset(opset))
     of_cell = params if isinstance(model, Cell) else params["cell"]
+    if step and any(is_int8(a) and a.dynamic for a in jax.tree.leaves(of_cell, is_leaf=is_int8)):
+        raise TypeError(
+            "params: ONNX Runtime multiplies int8 in LSTM nodes alone, and one step has none; quantize(params) without "
+            "dynamic=True keeps weights alone in int8"
+        )
     T, B = jax.export.symbolic_shape("T, B")
     lead = (B,) if step else (T, B)
     symbols = getattr(model, "vocabulary_size", None) is not None
@@ -92,11 +102,11 @@ def to_onnx(
     outputs = [*_named(graph, out, ys), *_named(graph, "new_carry", new)]
     made = graph.made("jaxrnn", inputs + more, outputs)
     helper = graph.onnx.helper
-    opsets = [helper.make_opsetid("", opset)]
+    own = helper.make_opsetid("", opset)
     return helper.make_model(
         made,
-        opset_imports=opsets,
-        ir_version=helper.find_min_ir_version_for(opsets),
+        opset_imports=[own, *(helper.make_opsetid(*each) for each in graph.domains.items())],
+        ir_version=helper.find_min_ir_version_for([own]),
         producer_name="jaxrnn",
         doc_string=repr(model),
     )
@@ -154,6 +164,7 @@ class _Marked:
         made = native.node(graph, cell, params, carry, xs, backwards)
         if made is not None:
             return made
+        _no_dynamic(cell, params)
         if cell.sequence is None:
             lengths = graph.root.lengths
             time = jax.tree.leaves(xs)[0].shape[0]
@@ -179,6 +190,16 @@ def _zero_past_end(cell: Cell) -> bool:
     return cell.sequence is None
 
 
+def _no_dynamic(cell: Cell, params: Any) -> None:
+    """Raise TypeError for a cell with products of int8 on both sides, which ONNX Runtime has in an LSTM alone."""
+    own = cell.sequence is None or any(map(is_int8, params.values()))
+    if own and any(is_int8(leaf) and leaf.dynamic for leaf in jax.tree.leaves(params, is_leaf=is_int8)):
+        raise TypeError(
+            f"params: ONNX Runtime multiplies int8 in LSTM nodes alone, got kernels with dynamic=True in {cell!r}; "
+            "quantize(params) without it keeps weights alone in int8, which any cell may"
+        )
+
+
 def _opset(opset: Any) -> int:
     """`opset`, if it can be written."""
     newest = optional("onnx", "onnx", "to_onnx").defs.onnx_opset_version()
@@ -194,7 +215,14 @@ def _known(model: Any, cell: Cell, params: Any) -> Any:
     if not isinstance(model, Cell) and "cell" not in params:
         raise ValueError(f"params: expected those of {model!r}, with 'cell' among them, got {checks.describe(params)}")
     checks.params(cell, params if isinstance(model, Cell) else params["cell"])
-    return jax.tree.map(np.asarray, arrays.ours(params, "params"))
+    params = jax.tree.map(np.asarray, arrays.ours(params, "params"))
+    if isinstance(model, Cell):
+        return params
+
+    def by_floats(leaf):
+        return dataclasses.replace(leaf, dynamic=False) if is_int8(leaf) else leaf
+
+    return {n: p if n == "cell" else jax.tree.map(by_floats, p, is_leaf=is_int8) for n, p in params.items()}
 
 
 def _input(cell: Cell, params: Any, input_size: int | None) -> Any:

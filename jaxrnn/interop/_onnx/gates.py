@@ -10,6 +10,8 @@ sigmoid(-z), our f is their i with the sign of all its weights turned; their f h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from jaxrnn import cells
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.numerics import compute_dtype
+from jaxrnn._core.quantized import is_int8
 from jaxrnn.interop._onnx.activations import Spec, option, spec
 
 OPERATORS = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU", "gru_reset_before": "GRU"}
@@ -33,11 +36,15 @@ class Packed(NamedTuple):
     flags: dict[str, int]  # input_forget, linear_before_reset
     clip: float | None
     weights: dict[str, np.ndarray]  # W, R, B, and P if there are peepholes
+    int8: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({})  # W and R: values, a scale for each row
+    dynamic: bool = False  # what these are multiplied with is rounded to int8 as well
 
 
 def packed(cell: Cell, params: Params) -> Packed | None:
     """The cell as one direction of a native node; None if no node is equal to it, or if its params are computed."""
     operator, options = OPERATORS.get(cell.name), cell.options
+    if operator is not None and any(map(is_int8, params.values())):
+        return _packed_in_int8(cell, params)
     if operator is None or not all(isinstance(a, np.ndarray) for a in params.values()):
         return None
     dtype = compute_dtype(options["dtype"], params)
@@ -67,6 +74,24 @@ def packed(cell: Cell, params: Params) -> Packed | None:
     return Packed(operator, tuple(a._replace(clip=None) for a in found), flags, found[0].clip, weights)
 
 
+def _packed_in_int8(cell: Cell, params: Params) -> Packed | None:
+    """The same for kernels in int8. Values and scales are laid out alike, each as if it were the kernel."""
+    kernels = {name: a for name, a in params.items() if is_int8(a)}
+    values, scales = (
+        packed(cell, params | {name: np.broadcast_to(of(a), a.shape).astype(a.dtype) for name, a in kernels.items()})
+        for of in (lambda a: a.values, lambda a: a.scales[None])
+    )
+    if values is None or scales is None:
+        return None
+    found = {}
+    for name, w in ("kernel", "W"), ("recurrent_kernel", "R"):
+        if name in kernels:  # a sign that was turned is the values' alone
+            found[w] = values.weights[w].astype(np.int8), np.abs(scales.weights[w][:, 0])
+    weights = {w: v * s[:, None] for w, (v, s) in found.items()}
+    dynamic = any(a.dynamic for a in kernels.values())
+    return values._replace(weights=values.weights | weights, int8=found, dynamic=dynamic)
+
+
 def _activations(cell: Cell, wide: bool) -> list[Spec] | None:
     """Those of a node, in ONNX's order: f; f, g; f, g, h. None if it cannot say them."""
     act, gate = cell.options["activation"], cell.options.get("gate_activation")
@@ -81,7 +106,7 @@ def _activations(cell: Cell, wide: bool) -> list[Spec] | None:
 
 def unpacked(direction: Packed) -> tuple[Cell, Params]:
     """The cell and params of one direction of a node: the inverse of `packed`. Raises ValueError if there are none."""
-    operator, found, flags, clip, weights = direction
+    operator, found, flags, clip, weights, *_ = direction
     H, dtype = weights["R"].shape[1], weights["W"].dtype.name
     acts = [option(a._replace(clip=None if n == 2 else clip)) for n, a in enumerate(found)]
     typed: dict[str, Any] = {} if dtype == "float32" else {"param_dtype": dtype}

@@ -38,6 +38,7 @@ class Graph:
             self.sizes: dict[str, str] = {}
             self.members: dict[str, Any] = {}
             self.lengths: Tensor | None = None
+            self.domains: dict[str, int] = {}  # of operators that are not ONNX's own, and their versions
             self._names: dict[str, int] = {}
             self._constants: dict[Any, str] = {}
 

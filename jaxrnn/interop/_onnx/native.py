@@ -34,34 +34,33 @@ def node(graph: Graph, cell: Cell, params: Any, carry: Any, xs: Any, backwards: 
 
 def alike(way: Packed, other: Packed | None) -> bool:
     """Whether two directions fit in one node."""
-    return other is not None and (way.operator, way.flags, way.clip, _shapes(way)) == (
-        other.operator,
-        other.flags,
-        other.clip,
-        _shapes(other),
-    )
+    return other is not None and _form(way) == _form(other)
 
 
-def _shapes(way):
-    return {name: (a.shape, a.dtype) for name, a in way.weights.items()}
+def _form(way):
+    shapes = {name: (a.shape, a.dtype) for name, a in way.weights.items()}
+    return way.operator, way.flags, way.clip, shapes, way.int8.keys(), way.dynamic
 
 
 def _write(graph: Graph, ways: list[Packed], carries: list[Any], xs: Tensor, backwards: bool) -> Any:
     first, lengths = ways[0], graph.root.lengths
     H, dtype = first.weights["R"].shape[1], first.weights["R"].dtype
     x = xs if xs.dtype == dtype else graph.op("Cast", xs, to=graph.kind(dtype))
-    weights = {name: graph.constant(np.stack([w.weights[name] for w in ways]), name) for name in first.weights}
+    weights = {name: _weights(graph, ways, name) for name in first.weights}
     states = [_stacked(graph, leaves) for leaves in zip(*carries, strict=True)]
     inputs = [x, weights["W"], weights["R"], weights["B"], lengths or "", *states, *filter(None, [weights.get("P")])]
     kinds = ["Y", "Y_h", "Y_c"][: 1 + len(states)]
+    operator, attributes = first.operator, _attributes([a for w in ways for a in w.activations], first)
+    if first.dynamic:
+        operator, inputs, attributes = _dynamic(graph, ways, inputs, attributes)
     direction = "bidirectional" if len(ways) == 2 else "reverse" if backwards else "forward"
     Y, *finals = graph.ops(
-        first.operator,
+        operator,
         *inputs,
         names=kinds,
         hidden_size=H,
         direction=direction,
-        **_attributes([a for w in ways for a in w.activations], first),
+        **attributes,
     )
     shape = (*xs.shape[:2], len(ways) * H)
     if len(ways) == 1:
@@ -73,6 +72,39 @@ def _write(graph: Graph, ways: list[Packed], carries: list[Any], xs: Tensor, bac
         leaves = [_final(graph, name, d, like) for name, like in zip(finals, carry, strict=True)]
         made.append(type(carry)(*leaves))
     return made, Tensor(ys, shape, dtype)
+
+
+def _weights(graph: Graph, ways: list[Packed], name: str) -> str:
+    """W, R, B or P of all directions. From int8 each row by its scale, which a runtime may do once, as it loads."""
+    if name not in ways[0].int8 or ways[0].dynamic:
+        return graph.constant(np.stack([w.weights[name] for w in ways]), name)
+    values, scales = (np.concatenate([w.int8[name][i] for w in ways]) for i in (0, 1))
+    shape = (len(ways), -1, values.shape[1])
+    if scales.dtype == np.float32:
+        rows = graph.op("DequantizeLinear", graph.constant(values, f"{name}_int8"), scales, axis=0)
+    else:  # which it does not give
+        exact = graph.op("Cast", graph.constant(values, f"{name}_int8"), to=graph.kind(scales.dtype))
+        rows = graph.op("Mul", exact, scales[:, None])
+    return graph.op("Reshape", rows, graph.ints(*shape), name=name)
+
+
+def _dynamic(graph: Graph, ways: list[Packed], inputs: list[Any], attributes: dict[str, Any]) -> Any:
+    """(operator, inputs, attributes) of ONNX Runtime's LSTM whose products are of int8; it has none but for an LSTM."""
+    first = ways[0]
+    if first.operator != "LSTM" or set(first.int8) != {"W", "R"} or first.weights["W"].dtype != np.float32:
+        raise TypeError(
+            f"params: ONNX Runtime multiplies int8 in an LSTM of float32 with both kernels in int8, got those of "
+            f"{first.operator}; quantize(params) without dynamic=True keeps weights alone in int8, which any cell may"
+        )
+    kernels, scales = [], []
+    for name in "W", "R":  # [dirs, D, 4H] here, and a scale for each column
+        kernels.append(graph.constant(np.stack([w.int8[name][0].T for w in ways]), f"{name}_int8"))
+        scales += [graph.constant(np.stack([w.int8[name][1] for w in ways]), f"{name}_scale")]
+        scales += [graph.constant(np.zeros((len(ways), first.int8[name][1].size), np.int8), f"{name}_zero")]
+    x, _, _, bias, lengths, h, c, *peepholes = inputs
+    graph.root.domains["com.microsoft"] = 1
+    given = [x, *kernels, bias, lengths, h, c, *(peepholes or [""]), *scales]
+    return "DynamicQuantizeLSTM", given, attributes | {"domain": "com.microsoft"}
 
 
 def _attributes(activations: list[Spec], first: Packed) -> dict[str, Any]:
