@@ -89,8 +89,7 @@ def to_keras(cell: Cell, params: Params, *, into: Any = None) -> Any:
     ours = of_cell(cell, params)
     if into is None:
         return [array for one in ways(ours) for array in _arrays(one, True)]
-    layers = list(into) if isinstance(into, list | tuple) else [into]
-    configs = [_config(layer, "into") for layer in layers]
+    layers, configs = _configs(into, "into")
     theirs = parsed(configs, "into")
     if listed(ours) != listed(theirs):
         raise ValueError(f"into: expected {listed(ours)}, which is {cell!r}, got {listed(theirs)}")
@@ -121,21 +120,28 @@ def _kind(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__name__}"
 
 
-def _config(layer: Any, name: str) -> dict[str, Any]:
-    """What a layer says of itself, as Keras writes it to a file."""
-    if not (hasattr(layer, "get_config") and hasattr(layer, "get_weights")):
-        raise TypeError(
-            f"{name}: expected a layer of Keras, a keras.Sequential, or a list of layers, got {_kind(layer)}"
-            + "; arrays need config=, such as 'LSTM'" * (name == "weights")
-        )
-    kind = type(layer)
-    return {"class_name": kind.__name__, "module": kind.__module__, "config": layer.get_config()}
+def _configs(given: Any, name: str) -> tuple[list[Any], list[dict[str, Any]]]:
+    """(the layers, what each says of itself, as Keras writes it to a file), from a layer or a list of them."""
+    layers = list(given) if isinstance(given, list | tuple) else [given]
+    for layer in layers:
+        if not (hasattr(layer, "get_config") and hasattr(layer, "get_weights")):
+            raise TypeError(
+                f"{name}: expected a layer of Keras, a keras.Sequential, or a list of layers, got {_kind(layer)}"
+                + "; arrays need config=, such as 'LSTM'" * (name == "weights")
+            )
+    if len(set(map(id, layers))) < len(layers):
+        raise ValueError(f"{name}: expected each layer once, as params of jaxrnn are not shared, got {layers}")
+    kinds = map(type, layers)
+    return layers, [
+        {"class_name": kind.__name__, "module": kind.__module__, "config": layer.get_config()}
+        for kind, layer in zip(kinds, layers, strict=True)
+    ]
 
 
 def _read(given: Any) -> tuple[list[Way], list[Any]]:
     """(the layers, their arrays) of a layer of Keras, or of a list of them."""
-    layers = given if isinstance(given, list | tuple) else [given]
-    made = parsed([_config(layer, "weights") for layer in layers], "weights")
+    layers, configs = _configs(given, "weights")
+    made = parsed(configs, "weights")
     for layer in layers:
         if not getattr(layer, "built", True):
             raise ValueError(f"weights: expected layers that are built, got {layer!r}; call it on an input first")

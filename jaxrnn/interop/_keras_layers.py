@@ -156,7 +156,7 @@ def _named(config: Any, name: str) -> tuple[str, Mapping[str, Any]]:
         raise TypeError(
             f"{name}: expected layers of Keras that are SimpleRNN, LSTM, GRU, a cell of theirs, or "
             f"{', '.join(CONTAINERS)} of such, got {f'{label!r}, ' if label else ''}"
-            f"{'a class of your own named ' if own else ''}{kind}; from a model, pass a list of its recurrent layers"
+            f"{'a class outside of Keras, ' if own else ''}{kind}; from a model, pass a list of its recurrent layers"
         )
     return kind, options
 
@@ -174,7 +174,7 @@ def _one(kind: str, given: Mapping[str, Any], name: str) -> OneWay:
             name, kind, rate, "the same weights without it, in variational_dropout(cell, recurrent=...), one mask"
         )
     policy = given.get("dtype")
-    policy = policy["config"]["name"] if isinstance(policy, Mapping) else policy
+    policy = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
     computes = policy.removeprefix("mixed_") if isinstance(policy, str) and policy.startswith("mixed_") else None
     return OneWay(kind, options, bool(given.get("use_bias", True)), computes)
 

@@ -323,8 +323,8 @@ REFUSED = {
     "convolution": (lambda: L.ConvLSTM1D(H, 3), "got 'conv_lstm1d.*', ConvLSTM1D"),
     "dense": (lambda: keras.Sequential([L.GRU(H), L.Dense(2, name="top")]), "got 'top', Dense"),
     "functional": (lambda: keras.Model(*[keras.Input((T, D))] * 2), "Functional; from a model, pass a list"),
-    "a class of one's own": (lambda: type("LSTM", (L.LSTM,), {})(H), "a class of your own named LSTM"),
-    "a cell of one's own": (lambda: L.RNN(type("GRUCell", (L.GRUCell,), {})(H)), "a class of your own named GRUCell"),
+    "a class of one's own": (lambda: type("LSTM", (L.LSTM,), {})(H), "a class outside of Keras, LSTM"),
+    "a cell of one's own": (lambda: L.RNN(type("GRUCell", (L.GRUCell,), {})(H)), "a class outside of Keras, GRUCell"),
     "not built": (lambda: L.GRU(H), "expected layers that are built"),
 }
 
