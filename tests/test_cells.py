@@ -152,7 +152,12 @@ def test_drive_type(name, dtype, key):
     assert jax.eval_shape(cell.drive, params, xs).dtype == dtype
 
 
-@pytest.mark.parametrize("name", [name for name, (factory, _) in VARIANTS.items() if factory == "lstm"])
+@pytest.mark.parametrize(
+    "name",
+    table(
+        [name for name, (f, _) in VARIANTS.items() if f == "lstm"], {"lstm", "lstm_projection_peepholes", "lstm_clip"}
+    ),
+)
 def test_cell_dtype(name, key):
     """An LSTM keeps c in float32 beside h in bfloat16, and is then the more exact."""
     half, kept = variant(name, dtype="bfloat16"), variant(name, dtype="bfloat16", cell_dtype="float32")

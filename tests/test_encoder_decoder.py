@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import assert_close, tolerance
+from support import assert_close, table, tolerance
 from transducers import (
     ATTENTIVE,
     CASES,
@@ -35,7 +35,7 @@ from jaxrnn import decode
 from jaxrnn.models import encoder_decoder
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", table(CASES, {"one_hot", "both_ways", "bahdanau", "luong_concat_stack"}))
 def test_against_loops(name, key, rng):
     """Logits, weights of attention, steps one by one, the loss and what it counts; padding holds anything."""
     case = CASES[name]

@@ -119,6 +119,7 @@ def elsewhere(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.full
 def test_without_jaxrnn(name, elsewhere):
     expected, found = elsewhere[name]
     leaves = jax.tree.leaves(expected)

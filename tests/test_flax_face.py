@@ -191,6 +191,7 @@ def test_training_is_that_of_pure_jaxrnn_and_of_flax(key, rng):
         assert_close(losses, expected, tolerance("float64", 2 * T * STEPS))
 
 
+@pytest.mark.full
 def test_vmap_over_rows_and_over_models(key, rng):
     """One row at a time gives flax's batch; an ensemble made by nnx.vmap has members with parameters of their own."""
     cell, make = PEERS["nnx_optimized_lstm"]

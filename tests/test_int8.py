@@ -43,7 +43,7 @@ def in_numpy(kernel):
     return np.rint(kernel / scales[..., None, :]), scales
 
 
-QUICK = ["recurrent_highway", "stack"]
+QUICK = ["lstm_projection_peepholes"]
 
 
 @pytest.mark.parametrize("name", table([*jaxrnn.CELLS, "lstm_projection_peepholes", *COMPOSED], QUICK))
@@ -109,6 +109,7 @@ def test_dynamic_sums_are_of_integers(key):
     assert not re.search(r"f32\[3,16\] = dot_general", text)
 
 
+@pytest.mark.full
 def test_derivatives_of_a_dynamic_product(key, rng):
     """By reverse, forward and twice: those of the product without the rounding of its rows, at the same kernel."""
     kernel = quantize({"kernel": jnp.asarray(rng.standard_normal((D, 4)))}, dynamic=True)["kernel"]

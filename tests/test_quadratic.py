@@ -65,6 +65,7 @@ def test_no_loop_is_long(engine, reverse, key):
 
 
 @pytest.mark.usefixtures("faulty")
+@pytest.mark.full
 def test_no_loop_is_long_that_generates():
     """Also where symbols are written."""
     step = lambda params, carry, token: (carry + token, jax.nn.one_hot((carry + 3 * token + 1) % 7, 7))  # noqa: E731

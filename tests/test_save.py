@@ -87,7 +87,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", table(MODELS, {"language_model", "captions", "forecaster", "classifier"}))
 def test_every_model(name, tmp_path, key):
     model, size = MODELS[name]
     params = model.init(key) if size is None else model.init(key, size)

@@ -27,6 +27,9 @@ TOL = tolerance("float64", T)
 EVERYTHING = ("lengths", "mask", "reset")
 EPS = float(jnp.finfo(jnp.float64).eps)
 
+quick_cases = pytest.mark.parametrize(
+    "case", [pytest.param(CASES["lstm"], marks=pytest.mark.full), CASES["stack_learned_carry"]], ids=["lstm", "stack"]
+)
 cases = pytest.mark.parametrize("case", [CASES["lstm"], CASES["stack_learned_carry"]], ids=["lstm", "stack"])
 
 
@@ -75,7 +78,7 @@ def test_vmap(case, key, rng):
 
 
 @pytest.mark.parametrize("engine", [engines.deferred, engines.checkpointed, engines.scan])
-@cases
+@quick_cases
 def test_forward_mode_is_reverse_mode(case, engine, given, rng):
     """The derivative along a direction, by jvp, is the gradient's inner product with it; the value is what it was."""
     arguments, loss = given
@@ -154,7 +157,7 @@ def test_a_factory_of_the_same_name(key):
     same(loss(with_reset(H))(params, carry, xs), loss(jaxrnn.gru(H))(params, carry, xs), 0.0)
 
 
-@cases
+@quick_cases
 def test_jvp_of_grad(case, given, rng):
     """Forward over reverse, which the default has: as the scan."""
     arguments, loss = given
@@ -166,7 +169,7 @@ def test_jvp_of_grad(case, given, rng):
     same(*along, tolerance("float64", 4 * T))
 
 
-@cases
+@quick_cases
 def test_grad_of_grad(case, given, rng):
     """The Hessian times a direction, reverse over reverse, is the difference of gradients along it."""
     arguments, loss = given
