@@ -104,8 +104,9 @@ QUICK_ORDERS = {
 def engines_and_orders():
     for engine in ENGINES:
         for order in ORDERS:
-            quick = (
-                engine == "default" and order in QUICK_ORDERS or (engine, order) == ("checkpointed, segment=5", TWICE)
+            quick = (engine == "default" and order in QUICK_ORDERS) or (engine, order) == (
+                "checkpointed, segment=5",
+                TWICE,
             )
             yield (pytest.param if quick else full)(engine, order, id=f"{engine}: {order}")
 
