@@ -39,9 +39,9 @@ status = status=$$?; echo $$status > $(VENV)/.pytest-status; exit $$status
 test: $(call installed,test)
 	@$(PYTEST) -m "not full" --ignore tests/full $(ARGS); $(status)
 
-# The second run: XLA as users have it, for those that are marked so, which for some is their only one.
+# The second run: XLA as users have it, for the quick ones that are marked so.
 test-all: $(call installed,test)
-	@$(PYTEST) -m "full and not optimized" $(ARGS) && XLA_FLAGS= $(PYTEST) -m optimized --ignore tests/full $(ARGS); $(status)
+	@$(PYTEST) -m full $(ARGS) && XLA_FLAGS= $(PYTEST) -m "optimized and not full" --ignore tests/full $(ARGS); $(status)
 
 properties: $(call installed,test)
 	$(BIN)/python tests/property.py $(ARGS)

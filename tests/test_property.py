@@ -12,12 +12,3 @@ def test_drawn(number):
     counts, failures = property.piece(number, 25)
     assert failures == []
     assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 25
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("number", range(10, 12))
-def test_drawn_more(number):
-    """A hundred."""
-    counts, failures = property.piece(number, 50)
-    assert failures == []
-    assert counts["values"] + counts["derivative"] + counts["refused"] == counts["cases"] == 50

@@ -127,7 +127,7 @@ def test_ten_steps_of_training(optimizer, rng):
     assert np.abs(their_end - weights)[free == 1].max() > 1e-3
 
 
-@hypothesis.settings(max_examples=25, derandomize=True, deadline=None, database=None)
+@hypothesis.settings(max_examples=12, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
     sizes=strategies.tuples(strategies.integers(1, 6), strategies.integers(1, 6)),
     layers=strategies.integers(1, 3),

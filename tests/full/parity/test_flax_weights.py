@@ -284,7 +284,7 @@ def test_their_optimizer(rng):
     assert_close(back, params, 100 * tolerance("float64", 2 * T))
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(data=st.data())
 def test_drawn(data):
     """Random cells, layers, directions, sizes and merges: values and carries; the arrays come back to the bit."""

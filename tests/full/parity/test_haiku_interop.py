@@ -232,7 +232,7 @@ def networks(draw):
 
 
 @given(network=networks(), features=st.integers(1, 5), seed=st.integers(0, 99))
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 def test_any_layers(network, features, seed):
     """Kinds, sizes, biases, functions between, skip connections: the same outputs and states, and back."""
     layers, skip = network

@@ -273,7 +273,7 @@ def networks(draw):
 
 
 @hypothesis.given(networks(), st.integers(0, 2**31 - 1))
-@hypothesis.settings(max_examples=25, derandomize=True, deadline=None)
+@hypothesis.settings(max_examples=12, derandomize=True, deadline=None)
 def test_random_networks(network, seed):
     """Layers, directions, sizes and options: values, and back to the bit."""
     cell, options = network

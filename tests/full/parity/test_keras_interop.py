@@ -363,7 +363,7 @@ def made(kind, options, merge):
 
 
 @given(layers=st.lists(one_layer(), min_size=1, max_size=3), features=st.integers(1, 5), seed=st.integers(0, 99))
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 def test_any_layers(layers, features, seed):
     """Kinds, sizes, directions, merges, options: there and back to the bit, and the same outputs."""
     rng = np.random.default_rng(seed)

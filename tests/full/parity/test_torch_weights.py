@@ -377,7 +377,7 @@ def test_two_biases_for_one_move_twice_as_far(rng):
     assert_close(from_torch(made)[1]["bias"], before["bias"] - gradient, tolerance("float64", T))
 
 
-@hypothesis.settings(max_examples=25, derandomize=True, deadline=None, database=None)
+@hypothesis.settings(max_examples=12, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
     name=strategies.sampled_from(sorted(KINDS)),
     sizes=strategies.tuples(strategies.integers(1, 6), strategies.integers(2, 6)),

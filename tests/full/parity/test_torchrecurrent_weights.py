@@ -270,7 +270,7 @@ def test_ten_steps_of_training(kind, optimizer, rng):
     assert min(moved) > 1e-4
 
 
-@hypothesis.settings(max_examples=25, derandomize=True, deadline=None, database=None)
+@hypothesis.settings(max_examples=12, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
     kind=strategies.sampled_from(sorted(OPTIONS)),
     default=strategies.booleans(),
