@@ -192,7 +192,7 @@ def _zero_past_end(cell: Cell) -> bool:
 
 def _no_dynamic(cell: Cell, params: Any) -> None:
     """Raise TypeError for a cell with products of int8 on both sides, which ONNX Runtime has in an LSTM alone."""
-    own = cell.sequence is None or any(map(is_int8, params.values()))
+    own = cell.sequence is None or any(map(is_int8, jax.tree.leaves(params, is_leaf=lambda a: a is not params)))
     if own and any(is_int8(leaf) and leaf.dynamic for leaf in jax.tree.leaves(params, is_leaf=is_int8)):
         raise TypeError(
             f"params: ONNX Runtime multiplies int8 in LSTM nodes alone, got kernels with dynamic=True in {cell!r}; "
