@@ -43,10 +43,11 @@ def orthogonal_slack(dtype, rows=2 * H, change=0.0) -> float:
     """How far rounding each entry of an orthogonal matrix to `dtype` moves a product of two of its unit vectors.
 
     By eps/2 of each entry of both, eps in all (Cauchy-Schwarz), and its square, as much again times the norm of the
-    change that led there, which is rounded too; and some eps of the wider type for each row from the decomposition.
+    change that led there, which is rounded too; and some eps of the wider type for each row of both factors of the
+    decomposition, whose product it is.
     """
     once = eps(dtype) / 2 * (1 + change)
-    return 2 * once + once**2 + 4 * rows * eps(wide(dtype))
+    return 2 * once + once**2 + 2 * 4 * rows * eps(wide(dtype))
 
 
 def clipped(matrix, bound):
