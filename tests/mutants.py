@@ -24,6 +24,7 @@ import faults_engines
 import faults_files
 import faults_flax
 import faults_forecaster
+import faults_interop
 import faults_models
 import faults_train
 import faults_wrappers
@@ -41,7 +42,8 @@ class Mutant(NamedTuple):
 
 
 MODULES = (
-    faults, faults_engines, faults_files, faults_flax, faults_forecaster, faults_models, faults_train, faults_wrappers
+    faults, faults_engines, faults_files, faults_flax, faults_forecaster, faults_interop, faults_models, faults_train,
+    faults_wrappers,
 )  # fmt: skip
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)
