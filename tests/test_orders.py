@@ -192,7 +192,7 @@ def _flags_made_of_reals(cell, like, engine):
 
 
 def axes_drawn():
-    return [seed if seed < 2 else full(seed) for seed in range(24)]
+    return [seed if seed < 2 else full(seed) for seed in range(12)]
 
 
 @pytest.mark.parametrize("seed", axes_drawn())
