@@ -1,6 +1,6 @@
 """Begin in PyTorch, go on in jaxrnn, ship to ONNX Runtime: one network, and the same figure at each border.
 
-    python -m experiments.from_torch                        about two minutes on two cores
+    python -m experiments.from_torch                        half a minute on two cores
     python -m experiments.from_torch --text FILE --hidden 256 --steps 1000
 
 A character model of nn.Embedding, nn.LSTM and nn.Linear is trained in PyTorch. `from_torch` brings its LSTM in, jaxrnn
