@@ -179,7 +179,7 @@ def plot(figures: dict[str, float], options: Options, path: Path) -> None:
     colors = ["tab:orange" if "PyTorch" in name else "tab:green" if "ONNX" in name else "tab:blue" for name in figures]
     axes.scatter(places, values, c=colors, s=90, zorder=2)
     for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:.4f}", (place, value), (0, 10), textcoords="offset points", ha="center")
+        axes.annotate(f"{value:.4f}", (place, value), (0, -20), textcoords="offset points", ha="center")
     axes.set_xticks(places, [name.replace(", ", "\n") for name in figures])
     spread = max(values) - min(values)
     axes.set(ylabel="bits per held-out character", ylim=(min(values) - 0.3 * spread, max(values) + 0.3 * spread))
