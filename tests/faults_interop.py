@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TORCH, KERAS, HAIKU = "tests/test_interop_torch.py", "tests/test_interop_keras.py", "tests/test_interop_haiku.py"
 CUDNN, RECURRENT = "tests/test_interop_cudnn.py", "tests/test_interop_torchrecurrent.py"
-ONNX, CASES = "tests/test_interop_onnx.py", "tests/test_onnx_cases.py"
+LAYERS, CASES = "tests/test_interop_layers.py", "tests/test_onnx_cases.py"
 INT8 = "tests/full/parity/test_int8_onnx.py"
 
 # file: {what: (old, new, tests)}
@@ -25,7 +25,7 @@ FAULTS = {
     },
     "interop/_layers.py": {
         "directions swapped": ('for way in ("forward", "backward")]', 'for way in ("backward", "forward")]', TORCH),
-        "dropout lost": ("dropout=dropout)\n    return cell", "dropout=0.0)\n    return cell", TORCH),
+        "dropout lost": ("dropout=dropout)\n    return cell", "dropout=0.0)\n    return cell", LAYERS),
     },
     "interop/_keras.py": {
         "z and r not swapped": (

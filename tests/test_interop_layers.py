@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import jaxrnn
 from jaxrnn.interop._layers import Direction, assembled, layers
@@ -18,3 +19,15 @@ def test_eleven_layers_keep_their_order():
     made, _ = layers(cell, jax.tree.map(lambda a: a, params), "Any")
     assert [one.cell for (one,) in made] == [jaxrnn.elman(n + 1) for n in range(11)]
     assert [one.params["bias"].shape for (one,) in made] == [(n + 1,) for n in range(11)]
+
+
+def test_what_is_between_layers_comes_back():
+    """The dropout of a stack and the merge of both directions, in and out."""
+    cell = jaxrnn.stack(*[jaxrnn.bidirectional(jaxrnn.gru(3), jaxrnn.gru(3), merge="mean")] * 2, dropout=0.25)
+    params = cell.init(jax.random.key(0), 4)
+    rows, options = layers(cell, params, "a test")
+    assert options == {"merge": "mean", "dropout": 0.25}
+    assert [[way.cell for way in row] for row in rows] == [[jaxrnn.gru(3)] * 2] * 2
+    again, same = assembled(rows, **options)
+    assert again == cell
+    jax.tree.map(np.testing.assert_array_equal, same, params)
