@@ -58,7 +58,7 @@ FAULTS = {
         "not dynamic in columns": (
             "self.scales[index[1]], self.dynamic)",
             "self.scales[index[1]])",
-            f"{INT8} -k refused",
+            f"{INT8} -k some_columns",
         ),
     },
     "_core/numerics.py": {

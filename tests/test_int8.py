@@ -109,6 +109,14 @@ def test_dynamic_sums_are_of_integers(key):
     assert not re.search(r"f32\[3,16\] = dot_general", text)
 
 
+def test_dynamic_products_of_some_columns_are_of_integers(key):
+    """Of the gates of a cell that multiplies one after another: the drive, r and z, n."""
+    cell = jaxrnn.gru_reset_before(4)
+    params, carry, xs = problem(cell, key, T, (B,), D)
+    text = str(jax.make_jaxpr(functools.partial(cell.step, quantize(params, dynamic=True)))(carry, xs[0]))
+    assert sorted(re.findall(r"(\w\d+\[\d+,\d+\]) = dot_general", text)) == ["i32[3,12]", "i32[3,4]", "i32[3,8]"]
+
+
 @pytest.mark.full
 def test_derivatives_of_a_dynamic_product(key, rng):
     """By reverse, forward and twice: those of the product without the rounding of its rows, at the same kernel."""
