@@ -8,14 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.cells import CELLS
 from jaxrnn.interop._layers import Direction, assembled, layers, plain, refused
-from jaxrnn.interop._weights import Weights, outward
+from jaxrnn.interop._weights import Weights, known_zero, outward
 
 GATES = {"lstm": 4, "gru": 3}
 BIASES = {"lstm": ("bias",), "gru": ("bias", "bias_n")}
@@ -135,7 +134,7 @@ def _theirs(direction: Direction, bias: bool) -> dict[str, jax.Array]:
     arrays = {"weight_ih": p["kernel"].T, "weight_hh": p["recurrent_kernel"].T}
     if not bias:
         ours = [params[name] for name in ("bias", "recurrent_bias") if name in params]
-        if any(is_traced(b) or np.asarray(b).any() for b in ours):
+        if not all(map(known_zero, ours)):
             raise ValueError(f"bias: expected True, as the biases of {cell!r} are not known to be 0, got False")
         return arrays
     arrays["bias"] = p["bias"]

@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params
-from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.interop._layers import plain, refused
-from jaxrnn.interop._weights import Weights
+from jaxrnn.interop._weights import Weights, known_zero
 
 
 class Form(NamedTuple):
@@ -120,7 +118,7 @@ def theirs(form: Form, cell: Cell, params: Params) -> dict[str, dict[str, jax.Ar
         d, inner = jnp.split(p["recurrent_bias"], [2 * H])
         p["bias"] += jnp.concatenate([d, jnp.zeros_like(inner)])
         of_n = params["recurrent_bias"][2 * H :]
-        if not form.inner and (is_traced(of_n) or np.asarray(of_n).any()):
+        if not form.inner and not known_zero(of_n):
             reason = "no recurrent bias in its GRUCell (google/flax#5594), and that of n is not known to be 0 here"
             raise refused(cell, "flax.nnx", reason, "api='linen'")
     tree = {}

@@ -8,13 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params
 from jaxrnn.cells import elman, gru_reset_before, lstm
-from jaxrnn.interop._layers import plain, refused
-from jaxrnn.interop._weights import Weights, outward
+from jaxrnn.interop._layers import members, plain, refused
+from jaxrnn.interop._weights import Weights, library, outward
 from jaxrnn.wrappers import stack, time_distributed
 
 # The names that Haiku gives by itself.
@@ -213,7 +212,7 @@ def _arrays(cell: Cell, params: Params, double_bias: bool) -> dict[str, Any]:
         cell.options["hidden_size"],
         *(params[k] for k in ("kernel", "recurrent_kernel", "bias")),
     )
-    lib = np if isinstance(kernel, np.ndarray) else jnp
+    lib = library(kernel)
     if cell.name == "lstm":
         bias = lib.concatenate([bias[:H], bias[H : 2 * H] - 1, bias[2 * H :]])
         w = lib.concatenate([kernel, recurrent])
@@ -226,7 +225,7 @@ def _arrays(cell: Cell, params: Params, double_bias: bool) -> dict[str, Any]:
 
 def _exchanged(a: Any) -> Any:
     """[..., 4H] from i, f, g, o to i, g, f, o, and back."""
-    lib = np if isinstance(a, np.ndarray) else jnp
+    lib = library(a)
     first, second, third, fourth = lib.split(a, 4, axis=-1)
     return lib.concatenate([first, third, second, fourth], axis=-1)
 
@@ -239,7 +238,7 @@ def _rzn(a: Any) -> Any:
 
 def _zra(a: Any) -> Any:
     """The inverse of `_rzn`."""
-    lib = np if isinstance(a, np.ndarray) else jnp
+    lib = library(a)
     r, z, n = lib.split(a, 3, axis=-1)
     return lib.concatenate([-z, r, n], axis=-1)
 
@@ -252,8 +251,7 @@ def _cores(cell: Cell, params: Params) -> list[tuple[Cell, Params]]:
             raise refused(cell, "Haiku", "no dropout between the layers of a DeepRNN", "dropout=0.0")
         if options["skip"] and any(c.name == "time_distributed" for c in options["cells"]):
             raise refused(cell, "Haiku", "no functions among layers with skip connections", "skip=False")
-        names = options["names"] or [f"layer_{n}" for n in range(len(options["cells"]))]
-        return [core for c, n in zip(options["cells"], names, strict=True) for core in _cores(c, params[n])]
+        return [core for c, p in members(cell, params) for core in _cores(c, p)]
     if cell.name == "time_distributed" and options["init"] is None:
         return []
     if cell.name == "bidirectional":

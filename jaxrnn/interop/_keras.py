@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params
@@ -14,7 +13,7 @@ from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.cells import elman, gru, gru_reset_before, lstm
 from jaxrnn.interop._keras_layers import GATES, BothWays, OneWay, Way, listed, of_cell, parsed, ways
 from jaxrnn.interop._layers import Direction, assembled
-from jaxrnn.interop._weights import array, outward
+from jaxrnn.interop._weights import array, known_zero, library, outward
 from jaxrnn.wrappers import bidirectional, variational_dropout
 
 
@@ -216,23 +215,18 @@ def _arrays(one: OneWay, use_bias: bool) -> list[Any]:
     """The arrays of a layer, in the order of get_weights()."""
     params = outward(one.params)
     biases = [params[name] for name in ("bias", "recurrent_bias") if name in params]
-    if not use_bias and any(is_traced(b) or np.any(b) for b in biases):
+    if not use_bias and not all(map(known_zero, biases)):
         raise ValueError(f"into: expected layers with use_bias=True, as {one} has biases that are not known to be 0")
     made = [params["kernel"], params["recurrent_kernel"], biases[0]][: 2 + use_bias]
     if len(biases) == 2 and use_bias:
-        made[2] = _of(biases[0]).stack(biases)
+        made[2] = library(biases[0]).stack(biases)
     return [_swapped(a) for a in made] if one.kind == "GRU" else made
-
-
-def _of(a: Any) -> Any:
-    """NumPy for its own arrays, jax.numpy for JAX's: each keeps the type."""
-    return np if isinstance(a, np.ndarray) else jnp
 
 
 def _swapped(a: Any) -> Any:
     """[..., 3H] with its first two blocks exchanged: from z, r, h to r, z, n, and back."""
-    first, second, third = _of(a).split(a, 3, axis=-1)
-    return _of(a).concatenate([second, first, third], axis=-1)
+    first, second, third = library(a).split(a, 3, axis=-1)
+    return library(a).concatenate([second, first, third], axis=-1)
 
 
 def _width(made: list[Way]) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params
-from jaxrnn.interop._layers import plain, refused
+from jaxrnn.interop._layers import members, plain, refused
 
 GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "multiply"}
@@ -208,8 +208,7 @@ def of_cell(cell: Cell, params: Params) -> list[Way]:
     if cell.name == "stack":
         if options["skip"] or options["dropout"]:
             raise refused(cell, "Keras", "no such option of StackedRNNCells", "skip=False, dropout=0.0")
-        names = options["names"] or [f"layer_{i}" for i in range(len(options["cells"]))]
-        return [layer for c, n in zip(options["cells"], names, strict=True) for layer in of_cell(c, params[n])]
+        return [layer for c, p in members(cell, params) for layer in of_cell(c, p)]
     if cell.name == "bidirectional":
         if options["merge"] not in MERGES.values():
             raise refused(cell, "Keras", "no such merge_mode", f"merge= one of {', '.join(MERGES.values())}")

@@ -34,15 +34,18 @@ def layers(cell: Cell, params: Params, of: str) -> tuple[list[Layer], dict[str, 
     options = cell.options if cell.name == "stack" else {}
     if options.get("skip"):
         raise refused(cell, of, "no layer that reads the input of the first beside the one below", "skip=False")
-    members = [(cell, params)]
-    if options:
-        names = options["names"] or [f"layer_{i}" for i in range(len(options["cells"]))]  # params may be sorted
-        members = list(zip(options["cells"], (params[name] for name in names), strict=True))
-    merges = {member.options["merge"] for member, _ in members if member.name == "bidirectional"}
+    ours = members(cell, params) if options else [(cell, params)]
+    merges = {member.options["merge"] for member, _ in ours if member.name == "bidirectional"}
     if len(merges) > 1:
         raise refused(cell, of, f"one merge for all layers, got {sorted(map(str, merges))}", "one merge")
-    made = [tuple(_directions(member, p)) for member, p in members]
+    made = [tuple(_directions(member, p)) for member, p in ours]
     return made, {"merge": next(iter(merges), None), "dropout": options.get("dropout", 0.0)}
+
+
+def members(cell: Cell, params: Params) -> list[tuple[Cell, Params]]:
+    """The cells of a `stack` and their params, the lowest first: their order in params may be another, as JAX sorts."""
+    names = cell.options["names"] or [f"layer_{i}" for i in range(len(cell.options["cells"]))]
+    return list(zip(cell.options["cells"], (params[name] for name in names), strict=True))
 
 
 def _directions(cell: Cell, params: Params) -> list[Direction]:

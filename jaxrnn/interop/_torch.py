@@ -15,7 +15,7 @@ from jaxrnn._core.cell import Cell, Params
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.cells import elman, gru, lstm
 from jaxrnn.interop._layers import Direction, Layer, assembled, layers, plain, refused
-from jaxrnn.interop._weights import Weights, outward
+from jaxrnn.interop._weights import Weights, known_zero, outward
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 NONLINEARITIES = ("tanh", "relu")
@@ -256,7 +256,7 @@ def _layer(module: Any, prefix: str, name: str) -> Any:
 def _all_zero(biases: dict[str, Any]) -> None:
     """Raise ValueError if biases would be lost."""
     for name, bias in biases.items():
-        if is_traced(bias) or np.any(np.asarray(bias)):
+        if not known_zero(bias):
             came = "some that JAX traces" if is_traced(bias) else "others"
             raise ValueError(
                 f"bias: expected zeros for {name}, which a module without biases lacks, got {came}; bias=True"

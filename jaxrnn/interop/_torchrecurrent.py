@@ -14,7 +14,7 @@ from jaxrnn._core.jax_internals import is_traced
 from jaxrnn.cells import cornn, gated, gru_reset_before, indrnn, janet, lstm, mgu, multiplicative_lstm
 from jaxrnn.interop._layers import Direction, assembled
 from jaxrnn.interop._torch import detached
-from jaxrnn.interop._weights import Weights
+from jaxrnn.interop._weights import Weights, known_zero
 
 # PyTorch's modules as they print, by the names of jax.nn. Not GELU, which jax.nn approximates, nor Softplus, which
 # PyTorch approximates.
@@ -163,7 +163,7 @@ def _mgu(H: int, w: dict[str, Any], o: dict[str, Any], **made: Any) -> tuple[Cel
 
 
 def _multiplicative(H: int, w: dict[str, Any], o: dict[str, Any], **made: Any) -> tuple[Cell, Params]:
-    if np.any(w["bias_hh"]):
+    if not known_zero(w["bias_hh"]):
         raise ValueError(
             "weights['bias_hh']: expected zeros, as of recurrent_bias=False: their m is (x W_m + b_m) (h U_m + b_hh), "
             "and multiplicative_lstm has no b_hh"

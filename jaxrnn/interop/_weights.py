@@ -40,17 +40,21 @@ class Weights:
         Raises KeyError if there is none, ValueError for another shape or numbers that are not finite, TypeError for
         another type.
         """
-        said = f"{self.name}[{key!r}]"
-        if key not in self._left:
-            raise KeyError(f"{said} is missing: expected {_axes(axes)}, and there are only {self.left()}")
-        return array(self._left.pop(key), said, axes, self.dtype)
+        value = self._found(key, axes)
+        del self._left[key]
+        return array(value, self._said(key), axes, self.dtype)
 
     def shape(self, key: str, axes: Mapping[str, int | None]) -> tuple[int, ...]:
-        """The shape of the array of that name, which stays to be taken. Raises as `take` does."""
-        before = dict(self._left)
-        shape = self.take(key, axes).shape
-        self._left = before
-        return shape
+        """The shape of the array of that name, which stays to be taken. Raises as `take` does, but for numbers."""
+        return _fitting(self._found(key, axes), self._said(key), axes, self.dtype).shape
+
+    def _said(self, key: str) -> str:
+        return f"{self.name}[{key!r}]"
+
+    def _found(self, key: str, axes: Mapping[str, int | None]) -> Any:
+        if key not in self._left:
+            raise KeyError(f"{self._said(key)} is missing: expected {_axes(axes)}, and there are only {self.left()}")
+        return self._left[key]
 
     def end(self) -> None:
         """Raise ValueError if an array was not taken: it would be ignored in silence."""
@@ -61,6 +65,17 @@ class Weights:
 
 def array(value: Any, name: str, axes: Mapping[str, int | None], dtype: Any = None) -> jax.Array:
     """A copy of `value`, floating numbers with these axes, as `Weights.take` gives it."""
+    value = _fitting(value, name, axes, dtype)
+    if not is_traced(value):
+        finite = np.isfinite(np.asarray(value, np.float64))
+        if not finite.all():
+            at = np.unravel_index(int(np.argmin(finite)), finite.shape)
+            raise ValueError(f"{name}: expected finite numbers, got {np.asarray(value)[at]} at {checks.place(at)}")
+    return jnp.array(value, dtype=dtype, copy=True)
+
+
+def _fitting(value: Any, name: str, axes: Mapping[str, int | None], dtype: Any) -> Any:
+    """`value` as an array. Raises unless it has these axes, and is of floating numbers that JAX has here."""
     value = arrays.numbers(value, name)
     came = checks.describe(value)
     shape = tuple(axes.values())
@@ -73,12 +88,17 @@ def array(value: Any, name: str, axes: Mapping[str, int | None], dtype: Any = No
             f"{name}: {value.dtype} while JAX has no float64 here: pass dtype='float32', or call "
             "jax.config.update('jax_enable_x64', True) at the start of the program"
         )
-    if not is_traced(value):
-        finite = np.isfinite(np.asarray(value, np.float64))
-        if not finite.all():
-            at = np.unravel_index(int(np.argmin(finite)), finite.shape)
-            raise ValueError(f"{name}: expected finite numbers, got {np.asarray(value)[at]} at {checks.place(at)}")
-    return jnp.array(value, dtype=dtype, copy=True)
+    return value
+
+
+def known_zero(array: Any) -> bool:
+    """Whether an array of ours is 0 for sure, and may be left out where others have no place for it."""
+    return not is_traced(array) and not np.any(np.asarray(array))
+
+
+def library(array: Any) -> Any:
+    """NumPy for its own arrays, jax.numpy for JAX's: each keeps the type."""
+    return np if isinstance(array, np.ndarray) else jnp
 
 
 def outward(tree: Any) -> Any:
