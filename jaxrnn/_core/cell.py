@@ -62,6 +62,8 @@ class Cell(Record):
                                                       carries on without reading them. key: for noise, or None. `step`
                                                       calls it too, with x for xs, so it must not touch the time axis
                                                       if key is None
+        element(params, u) -> (a, b)                  of a cell whose carry is affine in the one before: new = a * old +
+                                                      b, leaf by leaf, from u = drive(params, x)
         gates                                         one letter for each block of H columns in the kernels
     """
 
@@ -73,6 +75,7 @@ class Cell(Record):
     output: Callable[[Params, Carry], Any] = lambda params, carry: carry.h
     plain_step: Callable[[Params, Carry, Inputs], tuple[Carry, Any]] | None = None
     sequence: Callable[..., tuple[Carry, Any]] | None = None
+    element: Callable[[Params, Any], tuple[Carry, Carry]] | None = None
     gates: str = ""
 
     def __post_init__(self):
