@@ -1,6 +1,7 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
+from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gru import GRUCarry, gru
@@ -27,6 +28,7 @@ __all__ = [
     "ElmanCarry",
     "GRUCarry",
     "GatedCarry",
+    "HiddenCarry",
     "IndRNNCarry",
     "JANETCarry",
     "LEMCarry",

@@ -65,6 +65,12 @@ class Updating(_Update, Gated, total=False):
     """The options of a cell with one gate between the old state and the new."""
 
 
+class HiddenCarry(NamedTuple):
+    """The state of a cell that carries nothing but its output."""
+
+    h: jax.Array  # [..., H]
+
+
 class Between(NamedTuple):
     """The state between two products, if the second reads h through a gate."""
 
