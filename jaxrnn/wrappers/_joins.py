@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
-from jaxrnn._core.composition import one_array, within
+from jaxrnn._core.composition import one_array, one_input, within
 from jaxrnn._core.numerics import common, nonlinearity, product, row, widest
 from jaxrnn._core.record import factory
 
@@ -73,7 +73,7 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, input_size)
         stored = widest(params)
-        y = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored))
+        y = cell.outputs(params, one_input(cell, params, input_size))
         one_array("projection", cell, y)
         H = y.shape[-1]
         return {"cell": params, "kernel": kernel_init(k2, (H, size), stored), "bias": jnp.zeros(size, stored)}
@@ -106,7 +106,12 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         xs = product(xs, params["kernel"], compute).astype(compute)
         return run(cell, params["cell"], carry, xs, key)
 
-    return Cell(init, within(cell.start), features, sequence=sequence, gates=cell.gates)
+    def asked(params):
+        """The cell's own input with as many features as the kernel has rows."""
+        x, kernel = cell.input(params["cell"]) if cell.input else features(params), params["kernel"]
+        return jax.ShapeDtypeStruct((*x.shape[:-1], kernel.shape[0]), kernel.dtype)
+
+    return Cell(init, within(cell.start), asked, sequence=sequence, gates=cell.gates)
 
 
 @factory
