@@ -12,13 +12,15 @@ from jaxrnn.cells._lem import LEMCarry, lem
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
+from jaxrnn.cells._min_gru import min_gru
+from jaxrnn.cells._min_lstm import min_lstm
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
-    indrnn, janet,
+    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
+    cornn, indrnn, janet, min_gru, min_lstm,
 )}
 # fmt: on
 
@@ -47,6 +49,8 @@ __all__ = [
     "lstm",
     "mgu",
     "mgu_reset_after",
+    "min_gru",
+    "min_lstm",
     "multiplicative_lstm",
     "recurrent_highway",
 ]

@@ -22,10 +22,17 @@ class _KernelInit(TypedDict, total=False):
     ]
 
 
-class _Rest(TypedDict, total=False):
-    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+class _Types(TypedDict, total=False):
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class _Rest(_Types, total=False):
+    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+
+
+class Unbiased(_KernelInit, _Types, total=False):
+    """The options of a cell with one kernel and no bias."""
 
 
 class Pointwise(_KernelInit, _Rest, total=False):
