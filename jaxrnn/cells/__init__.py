@@ -9,16 +9,22 @@ from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
+from jaxrnn.cells._min_gru import min_gru
+from jaxrnn.cells._min_lstm import min_lstm
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._rtu import rtu
+from jaxrnn.cells._s4d import S4DCarry, s4d
+from jaxrnn.cells._s5 import s5
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
-    indrnn, janet,
+    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
+    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu,
 )}
 # fmt: on
 
@@ -32,9 +38,11 @@ __all__ = [
     "IndRNNCarry",
     "JANETCarry",
     "LEMCarry",
+    "LRUCarry",
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
+    "S4DCarry",
     "cornn",
     "elman",
     "gated",
@@ -44,9 +52,15 @@ __all__ = [
     "indrnn_uniform",
     "janet",
     "lem",
+    "lru",
     "lstm",
     "mgu",
     "mgu_reset_after",
+    "min_gru",
+    "min_lstm",
     "multiplicative_lstm",
     "recurrent_highway",
+    "rtu",
+    "s4d",
+    "s5",
 ]

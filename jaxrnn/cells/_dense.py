@@ -22,10 +22,19 @@ class _KernelInit(TypedDict, total=False):
     ]
 
 
-class _Rest(TypedDict, total=False):
-    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+class Types(TypedDict, total=False):
+    """The options of a cell whose parameters have starts of their own."""
+
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class _Rest(Types, total=False):
+    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+
+
+class Unbiased(_KernelInit, Types, total=False):
+    """The options of a cell with one kernel and no bias."""
 
 
 class Pointwise(_KernelInit, _Rest, total=False):

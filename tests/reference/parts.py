@@ -36,3 +36,4 @@ class Entry(NamedTuple):
     variants: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - options that change its mathematics: name -> options
     hold: Callable = lambda params, carry, x: carry  # what a masked step does to the carry
     exact: bool = True  # False: its gradient is by design not the derivative of its values
+    reached: Callable = lambda *carry: carry  # a carry that the cell may come to, from one of any numbers
