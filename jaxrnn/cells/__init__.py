@@ -1,6 +1,8 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
+from jaxrnn.cells._clocked import ClockedCarry
+from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
@@ -18,12 +20,13 @@ from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_hig
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
-    indrnn, janet,
+    indrnn, janet, ctrnn,
 )}
 # fmt: on
 
 __all__ = [
     "CELLS",
+    "ClockedCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
@@ -36,6 +39,7 @@ __all__ = [
     "MGUCarry",
     "RecurrentHighwayCarry",
     "cornn",
+    "ctrnn",
     "elman",
     "gated",
     "gru",
