@@ -1,6 +1,8 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
+from jaxrnn.cells._clocked import ClockedCarry
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
+from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
@@ -24,12 +26,13 @@ from jaxrnn.cells._s5 import s5
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu,
+    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn,
 )}
 # fmt: on
 
 __all__ = [
     "CELLS",
+    "ClockedCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
@@ -44,6 +47,7 @@ __all__ = [
     "RecurrentHighwayCarry",
     "S4DCarry",
     "cornn",
+    "ctrnn",
     "elman",
     "gated",
     "gru",
