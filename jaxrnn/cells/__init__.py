@@ -1,6 +1,7 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
+from jaxrnn.cells._dale_rnn import dale_rnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
@@ -8,17 +9,24 @@ from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
+from jaxrnn.cells._jordan import JordanCarry, jordan
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
+from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
+from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
+from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._second_order import second_order
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
-    indrnn, janet,
+    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
+    cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
+    multiplicative_integration_lstm, multiplicative_integration_gru,
 )}
 # fmt: on
 
@@ -31,11 +39,13 @@ __all__ = [
     "HiddenCarry",
     "IndRNNCarry",
     "JANETCarry",
+    "JordanCarry",
     "LEMCarry",
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
     "cornn",
+    "dale_rnn",
     "elman",
     "gated",
     "gru",
@@ -43,10 +53,16 @@ __all__ = [
     "indrnn",
     "indrnn_uniform",
     "janet",
+    "jordan",
     "lem",
+    "low_rank_rnn",
     "lstm",
     "mgu",
     "mgu_reset_after",
+    "multiplicative_integration_gru",
+    "multiplicative_integration_lstm",
+    "multiplicative_integration_rnn",
     "multiplicative_lstm",
     "recurrent_highway",
+    "second_order",
 ]
