@@ -1,5 +1,7 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
+from jaxrnn.cells._conv_gru import conv_gru
+from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._dale_rnn import dale_rnn
 from jaxrnn.cells._dense import HiddenCarry
@@ -26,7 +28,7 @@ from jaxrnn.cells._second_order import second_order
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
     cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
-    multiplicative_integration_lstm, multiplicative_integration_gru,
+    multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru,
 )}
 # fmt: on
 
@@ -44,6 +46,8 @@ __all__ = [
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
+    "conv_gru",
+    "conv_lstm",
     "cornn",
     "dale_rnn",
     "elman",

@@ -36,7 +36,7 @@ def second_order(hidden_size: int, *, activation: str | Callable = "sigmoid", **
     def init(key, input_size):
         checks.init(key, input_size)
         k1, k2 = jax.random.split(key)
-        kernel = initializers.gates(options["kernel_init"], k1, input_size, (d.H, d.H), d.param_dtype)
+        kernel = initializers.gates(d.options["kernel_init"], k1, input_size, (d.H, d.H), d.param_dtype)
         return {"kernel": kernel, "bias": d.blocks("bias_init", k2, (d.H,))}
 
     def start(params):

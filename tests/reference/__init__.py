@@ -11,12 +11,12 @@ import operator
 
 import numpy as np
 
-from reference import structured
+from reference import spatial, structured
 from reference.core import STEPS, elman, gated, gru, lstm
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
 
 # Cells by name -> Entry, from the files of the families.
-CATALOGUE: dict[str, Entry] = structured.CELLS
+CATALOGUE: dict[str, Entry] = structured.CELLS | spatial.CELLS
 
 __all__ = [
     "ACTIVATIONS",
