@@ -21,14 +21,18 @@ from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integrat
 from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
 from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._scaled_cayley import scaled_cayley
 from jaxrnn.cells._second_order import second_order
+from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
     cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
-    multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru,
+    multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru, orthogonal_rnn,
+    scaled_cayley, unitary_rnn,
 )}
 # fmt: on
 
@@ -46,6 +50,7 @@ __all__ = [
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
+    "UnitaryCarry",
     "conv_gru",
     "conv_lstm",
     "cornn",
@@ -67,6 +72,9 @@ __all__ = [
     "multiplicative_integration_lstm",
     "multiplicative_integration_rnn",
     "multiplicative_lstm",
+    "orthogonal_rnn",
     "recurrent_highway",
+    "scaled_cayley",
     "second_order",
+    "unitary_rnn",
 ]

@@ -102,6 +102,62 @@ def dale_rnn(
     return (h,), FUNCTIONS[activation](h)
 
 
+def from_skew(params, H):
+    """A = S - Sᵀ, number by number."""
+    A, free = np.zeros((H, H)), iter(params["skew"])
+    for i in range(H):
+        for j in range(i + 1, H):
+            A[i, j] = next(free)
+            A[j, i] = -A[i, j]
+    return A
+
+
+def modrelu(z, b):
+    """Arjovsky et al. 2016, equation 8, also for real z."""
+    return np.where(abs(z) + b >= 0, (abs(z) + b) * z / abs(z), 0)
+
+
+def turned(params, h, x, W, activation):
+    """W h + V x through an activation, with modReLU's bias inside of it."""
+    z = W @ h + params["kernel"].T @ x
+    b = params["bias"]
+    h = modrelu(z, b) if activation == "modrelu" else ACTIVATIONS[activation](z + b)
+    return (h,), h
+
+
+def orthogonal_rnn(params, carry, x, activation="modrelu"):
+    """Lezcano-Casado and Martínez-Rubio 2019, equation 1; the exponential by its eigenvalues, which are imaginary."""
+    (h,) = carry
+    values, vectors = np.linalg.eigh(1j * from_skew(params, len(h)))
+    B = (vectors * np.exp(-1j * values) @ vectors.conj().T).real
+    return turned(params, h, x, B.T, activation)
+
+
+def scaled_cayley(params, carry, x, negative=None, activation="modrelu"):
+    """Helfrich et al. 2018, equations 5 and 7."""
+    (h,) = carry
+    A, one = from_skew(params, len(h)), np.eye(len(h))
+    D = np.eye(len(h))
+    for i in range(len(h) // 2 if negative is None else negative):
+        D[i, i] = -1
+    return turned(params, h, x, np.linalg.inv(one + A) @ (one - A) @ D, activation)
+
+
+def unitary_rnn(params, carry, x, seed=0):
+    """Arjovsky et al. 2016, equations 6 to 8, with matrices in full."""
+    (h,) = carry
+    N = len(h)
+    D = [np.diag(np.exp(1j * angles)) for angles in params["angles"]]
+    v = [reflection[:N] + 1j * reflection[N:] for reflection in params["reflections"]]
+    R = [np.eye(N) - 2 * np.outer(a, a.conj()) / np.vdot(a, a) for a in v]
+    F = np.exp(-2j * np.pi * np.outer(np.arange(N), np.arange(N)) / N) / N**0.5
+    permutation = np.eye(N)[np.random.RandomState(seed).permutation(N)]
+    W = D[2] @ R[1] @ F.conj().T @ D[1] @ permutation @ R[0] @ F @ D[0]
+    V = params["kernel"][:, :N] + 1j * params["kernel"][:, N:]
+    h = modrelu(W @ h + V.T @ x, params["bias"])
+    return (h,), np.concatenate([h.real, h.imag])
+
+
 def two(params, H):
     return np.zeros(H), np.zeros(H)
 
@@ -154,5 +210,12 @@ CELLS = {
                 "magnitude": "softplus",
             }
         },
+    ),
+    "orthogonal_rnn": Entry(orthogonal_rnn, variants={"orthogonal_rnn_tanh": {"activation": "tanh"}}),
+    "scaled_cayley": Entry(
+        scaled_cayley, variants={"scaled_cayley_options": {"negative": 4, "activation": "soft_sign"}}
+    ),
+    "unitary_rnn": Entry(
+        unitary_rnn, lambda params, H: (np.zeros(H, complex),), variants={"unitary_rnn_seed": {"seed": 4}}
     ),
 }
