@@ -1,8 +1,11 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
 from jaxrnn.cells._clocked import ClockedCarry
+from jaxrnn.cells._conv_gru import conv_gru
+from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._ctrnn import ctrnn
+from jaxrnn.cells._dale_rnn import dale_rnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
@@ -10,23 +13,34 @@ from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
+from jaxrnn.cells._jordan import JordanCarry, jordan
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
+from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
+from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
+from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 from jaxrnn.cells._rtu import rtu
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
+from jaxrnn.cells._scaled_cayley import scaled_cayley
+from jaxrnn.cells._second_order import second_order
+from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn,
+    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn,
+    dale_rnn, multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru,
+    conv_lstm, conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn,
 )}
 # fmt: on
 
@@ -40,14 +54,19 @@ __all__ = [
     "HiddenCarry",
     "IndRNNCarry",
     "JANETCarry",
+    "JordanCarry",
     "LEMCarry",
     "LRUCarry",
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
     "S4DCarry",
+    "UnitaryCarry",
+    "conv_gru",
+    "conv_lstm",
     "cornn",
     "ctrnn",
+    "dale_rnn",
     "elman",
     "gated",
     "gru",
@@ -55,16 +74,25 @@ __all__ = [
     "indrnn",
     "indrnn_uniform",
     "janet",
+    "jordan",
     "lem",
+    "low_rank_rnn",
     "lru",
     "lstm",
     "mgu",
     "mgu_reset_after",
     "min_gru",
     "min_lstm",
+    "multiplicative_integration_gru",
+    "multiplicative_integration_lstm",
+    "multiplicative_integration_rnn",
     "multiplicative_lstm",
+    "orthogonal_rnn",
     "recurrent_highway",
     "rtu",
     "s4d",
     "s5",
+    "scaled_cayley",
+    "second_order",
+    "unitary_rnn",
 ]

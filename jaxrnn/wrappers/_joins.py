@@ -11,12 +11,8 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
-<<<<<<< HEAD
+from jaxrnn._core.clock import along, knows_time, timed, values
 from jaxrnn._core.composition import one_array, one_input, within
-=======
-from jaxrnn._core.clock import along, knows_time, timed_features, values
-from jaxrnn._core.composition import one_array, within
->>>>>>> wt-c4
 from jaxrnn._core.numerics import common, nonlinearity, product, row, widest
 from jaxrnn._core.record import factory
 
@@ -114,19 +110,13 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         x = product(x, params["kernel"], compute).astype(compute)
         return run(cell, params["cell"], carry, along(cell, params["cell"], x, xs), key)
 
-<<<<<<< HEAD
     def asked(params):
         """The cell's own input with as many features as the kernel has rows."""
         x, kernel = cell.input(params["cell"]) if cell.input else features(params), params["kernel"]
-        return jax.ShapeDtypeStruct((*x.shape[:-1], kernel.shape[0]), kernel.dtype)
+        like = jax.ShapeDtypeStruct((*x.shape[:-1], kernel.shape[0]), kernel.dtype)
+        return timed(like) if knows_time(cell, params["cell"]) else like
 
     return Cell(init, within(cell.start), asked, sequence=sequence, gates=cell.gates)
-=======
-    def input(params):
-        return timed_features(params) if knows_time(cell, params["cell"]) else features(params)
-
-    return Cell(init, within(cell.start), input, sequence=sequence, gates=cell.gates)
->>>>>>> wt-c4
 
 
 @factory

@@ -53,12 +53,8 @@ def learned_carry(cell: Cell) -> Cell:
         lambda params, carry: cell.output(params["cell"], carry),
         within(cell.plain_step),
         None if cell.sequence is None else sequence,
-<<<<<<< HEAD
         within(cell.element),
-        cell.gates,
-=======
         gates=cell.gates,
->>>>>>> wt-c4
     )
 
 

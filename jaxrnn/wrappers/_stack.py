@@ -6,14 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
-<<<<<<< HEAD
+from jaxrnn._core.clock import along, knows_time, timed, values
 from jaxrnn._core.composition import one_array, one_input
 from jaxrnn._core.numerics import common
-=======
-from jaxrnn._core.clock import along, knows_time, timed, values
-from jaxrnn._core.composition import one_array
-from jaxrnn._core.numerics import common, widest
->>>>>>> wt-c4
 from jaxrnn._core.record import factory
 from jaxrnn.wrappers._noise import drop, rate
 
