@@ -74,6 +74,8 @@ def test_values_and_gradients(row, timed, key, rng):
     h = eps ** (1 / 3)
     for i, name in enumerate(("params", "carry", "xs")):
         way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (a.dtype.kind in "fc"), exact[i])
+        length = np.sqrt(sum(np.sum(d**2) for d in jax.tree.leaves(way)))
+        way = jax.tree.map(lambda d, length=length: d / length, way)
         up, down = (
             float(dot(double(weights), by_loop(*exact[:i], moved(exact[i], side * h, way), *exact[i + 1 :])))
             for side in (1, -1)
