@@ -11,11 +11,13 @@ import operator
 
 import numpy as np
 
+from reference import lstms
 from reference.core import STEPS, elman, gated, gru, lstm
+from reference.gated import CELLS as gated_cells
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
 
 # Cells by name -> Entry, from the files of the families.
-CATALOGUE: dict[str, Entry] = {}
+CATALOGUE: dict[str, Entry] = gated_cells | lstms.CELLS
 
 __all__ = [
     "ACTIVATIONS",
