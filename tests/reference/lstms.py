@@ -1,11 +1,11 @@
-"""Cells with several states: relatives of the LSTM, typed cells, oscillators, from their papers."""
+"""Cells with several states: relatives of the LSTM, a delay, typed cells, oscillators, from their papers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from reference.gated import OTHERS, SQUARE, direct, split
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
+from reference.units import OTHERS, SQUARE, direct, split
 
 
 def pair(params, H):
@@ -96,6 +96,28 @@ def scrn(params, carry, x, context_size=40, alpha=0.95, activation="sigmoid"):
     return (h, s), np.concatenate([h, s])
 
 
+def tau_gru(params, carry, x, delay=10, activation="tanh", gate_activation="sigmoid"):
+    """Erichson et al. 2022, equation 5."""
+    h, past = carry
+    assert len(past) == delay
+    U, W, b = split(params, kernel="ugaz", recurrent_kernel="ugaz", bias="ugaz")
+    phi, sigma = ACTIVATIONS[activation], ACTIVATIONS[gate_activation]
+    u = phi(W["u"].T @ h + U["u"].T @ x + b["u"])
+    z = phi(W["z"].T @ past[0] + U["z"].T @ x + b["z"])
+    g, a = (sigma(W[k].T @ h + U[k].T @ x + b[k]) for k in "ga")
+    new = (1 - g) * h + g * (u + a * z)
+    return (new, np.array([*past[1:], h])), new
+
+
+def trnn(params, carry, x, gate_activation="sigmoid"):
+    """Balduzzi and Ghifary 2016, equations for the T-RNN."""
+    (h,) = carry
+    W, b = split(params, kernel="fn", bias="fn")
+    f = ACTIVATIONS[gate_activation](W["f"].T @ x + b["f"])
+    h = f * h + (1 - f) * (W["n"].T @ x + b["n"])
+    return (h,), h
+
+
 def typed(params, past, x, activation, gate_activation):
     """Balduzzi and Ghifary 2016: z, f and o of T-GRU and T-LSTM, and the products of x for the next step.
 
@@ -132,6 +154,13 @@ def unicornn(params, carry, x, dt=0.1, alpha=0.0, activation="tanh"):
 
 
 CELLS = {
+    "tau_gru": Entry(
+        tau_gru,
+        lambda params, H: (np.zeros(H), np.zeros((3, H))),
+        {"delay": 3},
+        {"tau_gru_activations": OTHERS},
+    ),
+    "trnn": Entry(trnn, variants={"trnn_gates": {"gate_activation": "hard_sigmoid"}}),
     "mclstm": Entry(mclstm, lambda params, H: (np.zeros(H),) * 3, variants={"mclstm_activations": OTHERS}),
     "wmclstm": Entry(wmclstm, pair, variants={"wmclstm_activations": OTHERS}),
     "nas": Entry(nas, pair),

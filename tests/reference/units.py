@@ -242,28 +242,6 @@ def star(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     return (h,), h
 
 
-def tau_gru(params, carry, x, delay=10, activation="tanh", gate_activation="sigmoid"):
-    """Erichson et al. 2022, equation 5."""
-    h, past = carry
-    assert len(past) == delay
-    U, W, b = split(params, kernel="ugaz", recurrent_kernel="ugaz", bias="ugaz")
-    phi, sigma = ACTIVATIONS[activation], ACTIVATIONS[gate_activation]
-    u = phi(W["u"].T @ h + U["u"].T @ x + b["u"])
-    z = phi(W["z"].T @ past[0] + U["z"].T @ x + b["z"])
-    g, a = (sigma(W[k].T @ h + U[k].T @ x + b[k]) for k in "ga")
-    new = (1 - g) * h + g * (u + a * z)
-    return (new, np.array([*past[1:], h])), new
-
-
-def trnn(params, carry, x, gate_activation="sigmoid"):
-    """Balduzzi and Ghifary 2016, equations for the T-RNN."""
-    (h,) = carry
-    W, b = split(params, kernel="fn", bias="fn")
-    f = ACTIVATIONS[gate_activation](W["f"].T @ x + b["f"])
-    h = f * h + (1 - f) * (W["n"].T @ x + b["n"])
-    return (h,), h
-
-
 SQUARE = {"hidden_size": 3}  # as D is, so that x enters as it is
 CELLS = {
     "antisymmetric_rnn": Entry(
@@ -308,11 +286,4 @@ CELLS = {
     "sgu": Entry(sgu, variants={"sgu_activations": {"activation": "soft_sign", "gate_activation": "sigmoid"}}),
     "dsgu": Entry(dsgu, variants={"dsgu_activations": {"activation": "soft_sign", "gate_activation": "sigmoid"}}),
     "star": Entry(star, variants={"star_activations": OTHERS}),
-    "tau_gru": Entry(
-        tau_gru,
-        lambda params, H: (np.zeros(H), np.zeros((3, H))),
-        {"delay": 3},
-        {"tau_gru_activations": OTHERS},
-    ),
-    "trnn": Entry(trnn, variants={"trnn_gates": {"gate_activation": "hard_sigmoid"}}),
 }
