@@ -1,5 +1,9 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
+from jaxrnn.cells._antisymmetric_rnn import antisymmetric_rnn
+from jaxrnn.cells._atr import atr
+from jaxrnn.cells._brc import brc
+from jaxrnn.cells._cfn import cfn
 from jaxrnn.cells._clocked import ClockedCarry
 from jaxrnn.cells._conv_gru import conv_gru
 from jaxrnn.cells._conv_lstm import conv_lstm
@@ -7,40 +11,72 @@ from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dale_rnn import dale_rnn
 from jaxrnn.cells._dense import HiddenCarry
+from jaxrnn.cells._dsgu import dsgu
 from jaxrnn.cells._elman import ElmanCarry, elman
+from jaxrnn.cells._fast_grnn import fast_grnn
+from jaxrnn.cells._fast_rnn import fast_rnn
 from jaxrnn.cells._gated import GatedCarry, gated
+from jaxrnn.cells._gated_antisymmetric_rnn import gated_antisymmetric_rnn
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
+from jaxrnn.cells._intersection_rnn import IntersectionCarry, intersection_rnn
 from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._jordan import JordanCarry, jordan
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._li_gru import li_gru
+from jaxrnn.cells._light_ru import light_ru
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
+from jaxrnn.cells._mclstm import MCLSTMCarry, mclstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
+from jaxrnn.cells._mi_ru1 import mi_ru1
+from jaxrnn.cells._mi_ru2 import mi_ru2
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
+from jaxrnn.cells._minimal_rnn import minimal_rnn
 from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
 from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
 from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._mut1 import mut1
+from jaxrnn.cells._mut2 import mut2
+from jaxrnn.cells._mut3 import mut3
+from jaxrnn.cells._nas import nas
+from jaxrnn.cells._nbrc import nbrc
+from jaxrnn.cells._original_lstm import original_lstm
 from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
+from jaxrnn.cells._ran import ran
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._res_lstm import res_lstm
 from jaxrnn.cells._rtu import rtu
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
 from jaxrnn.cells._scaled_cayley import scaled_cayley
+from jaxrnn.cells._scrn import SCRNCarry, scrn
 from jaxrnn.cells._second_order import second_order
+from jaxrnn.cells._sgrn import sgrn
+from jaxrnn.cells._sgu import sgu
+from jaxrnn.cells._star import star
+from jaxrnn.cells._tau_gru import TauGRUCarry, tau_gru
+from jaxrnn.cells._tgru import TGRUCarry, tgru
+from jaxrnn.cells._tlstm import TLSTMCarry, tlstm
+from jaxrnn.cells._trnn import trnn
+from jaxrnn.cells._unicornn import UnICORNNCarry, unicornn
 from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
+from jaxrnn.cells._wmclstm import wmclstm
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn,
-    dale_rnn, multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru,
-    conv_lstm, conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn,
+    cornn, indrnn, janet, antisymmetric_rnn, gated_antisymmetric_rnn, atr, brc, nbrc, cfn, fast_rnn, fast_grnn,
+    intersection_rnn, li_gru, light_ru, minimal_rnn, mi_ru1, mi_ru2, mclstm, wmclstm, mut1, mut2, mut3, nas,
+    original_lstm, ran, res_lstm, scrn, sgrn, sgu, dsgu, star, tau_gru, trnn, tgru, tlstm, unicornn, min_gru,
+    min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn, dale_rnn,
+    multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm,
+    conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn,
 )}
 # fmt: on
 
@@ -53,46 +89,86 @@ __all__ = [
     "GatedCarry",
     "HiddenCarry",
     "IndRNNCarry",
+    "IntersectionCarry",
     "JANETCarry",
     "JordanCarry",
     "LEMCarry",
     "LRUCarry",
     "LSTMCarry",
+    "MCLSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
     "S4DCarry",
+    "SCRNCarry",
+    "TGRUCarry",
+    "TLSTMCarry",
+    "TauGRUCarry",
+    "UnICORNNCarry",
     "UnitaryCarry",
+    "antisymmetric_rnn",
+    "atr",
+    "brc",
+    "cfn",
     "conv_gru",
     "conv_lstm",
     "cornn",
     "ctrnn",
     "dale_rnn",
+    "dsgu",
     "elman",
+    "fast_grnn",
+    "fast_rnn",
     "gated",
+    "gated_antisymmetric_rnn",
     "gru",
     "gru_reset_before",
     "indrnn",
     "indrnn_uniform",
+    "intersection_rnn",
     "janet",
     "jordan",
     "lem",
+    "li_gru",
+    "light_ru",
     "low_rank_rnn",
     "lru",
     "lstm",
+    "mclstm",
     "mgu",
     "mgu_reset_after",
+    "mi_ru1",
+    "mi_ru2",
     "min_gru",
     "min_lstm",
+    "minimal_rnn",
     "multiplicative_integration_gru",
     "multiplicative_integration_lstm",
     "multiplicative_integration_rnn",
     "multiplicative_lstm",
+    "mut1",
+    "mut2",
+    "mut3",
+    "nas",
+    "nbrc",
+    "original_lstm",
     "orthogonal_rnn",
+    "ran",
     "recurrent_highway",
+    "res_lstm",
     "rtu",
     "s4d",
     "s5",
     "scaled_cayley",
+    "scrn",
     "second_order",
+    "sgrn",
+    "sgu",
+    "star",
+    "tau_gru",
+    "tgru",
+    "tlstm",
+    "trnn",
+    "unicornn",
     "unitary_rnn",
+    "wmclstm",
 ]
