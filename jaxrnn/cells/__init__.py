@@ -1,10 +1,13 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
+from jaxrnn.cells._alif import ALIFCarry, alif
 from jaxrnn.cells._conv_gru import conv_gru
 from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._dale_rnn import dale_rnn
+from jaxrnn.cells._delta_rnn import delta_rnn
 from jaxrnn.cells._dense import HiddenCarry
+from jaxrnn.cells._echo_state import echo_state
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gru import GRUCarry, gru
@@ -13,18 +16,25 @@ from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._jordan import JordanCarry, jordan
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._lif import LIFCarry, lif
+from jaxrnn.cells._lipschitz_rnn import lipschitz_rnn
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
+from jaxrnn.cells._mogrifier_lstm import mogrifier_lstm
 from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
 from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
 from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._nested_lstm import NestedLSTMCarry, nested_lstm
 from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._rev_gru import RevGRUCarry, rev_gru
 from jaxrnn.cells._scaled_cayley import scaled_cayley
 from jaxrnn.cells._second_order import second_order
+from jaxrnn.cells._statistical_recurrent_unit import StatisticsCarry, statistical_recurrent_unit
+from jaxrnn.cells._sub_lstm import sub_lstm
 from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
 
 # fmt: off
@@ -32,12 +42,14 @@ CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
     cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
     multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru, orthogonal_rnn,
-    scaled_cayley, unitary_rnn,
+    scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm, mogrifier_lstm,
+    lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru,
 )}
 # fmt: on
 
 __all__ = [
     "CELLS",
+    "ALIFCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
@@ -47,14 +59,21 @@ __all__ = [
     "JANETCarry",
     "JordanCarry",
     "LEMCarry",
+    "LIFCarry",
     "LSTMCarry",
     "MGUCarry",
+    "NestedLSTMCarry",
     "RecurrentHighwayCarry",
+    "RevGRUCarry",
+    "StatisticsCarry",
     "UnitaryCarry",
+    "alif",
     "conv_gru",
     "conv_lstm",
     "cornn",
     "dale_rnn",
+    "delta_rnn",
+    "echo_state",
     "elman",
     "gated",
     "gru",
@@ -64,17 +83,24 @@ __all__ = [
     "janet",
     "jordan",
     "lem",
+    "lif",
+    "lipschitz_rnn",
     "low_rank_rnn",
     "lstm",
     "mgu",
     "mgu_reset_after",
+    "mogrifier_lstm",
     "multiplicative_integration_gru",
     "multiplicative_integration_lstm",
     "multiplicative_integration_rnn",
     "multiplicative_lstm",
+    "nested_lstm",
     "orthogonal_rnn",
     "recurrent_highway",
+    "rev_gru",
     "scaled_cayley",
     "second_order",
+    "statistical_recurrent_unit",
+    "sub_lstm",
     "unitary_rnn",
 ]
