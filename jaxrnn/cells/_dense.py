@@ -22,10 +22,19 @@ class _KernelInit(TypedDict, total=False):
     ]
 
 
-class _Rest(TypedDict, total=False):
-    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+class Types(TypedDict, total=False):
+    """The options of a cell whose parameters have starts of their own."""
+
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class _Rest(Types, total=False):
+    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+
+
+class Unbiased(_KernelInit, Types, total=False):
+    """The options of a cell with one kernel and no bias."""
 
 
 class Pointwise(_KernelInit, _Rest, total=False):
@@ -153,7 +162,8 @@ class Dense:
 
         def widened(params, s, u, v):
             sums = wide(self.compute(params))
-            new = update(params, jax.tree.map(lambda a: a.astype(sums), s), u.astype(sums), v)
+            s_, u = jax.tree.map(lambda a: a.astype(sums), (s, u))
+            new = update(params, s_, u, v)
             kept = {f: getattr(new, f).astype(getattr(s, f).dtype) for f in new._fields if hasattr(s, f)}
             return new._replace(**kept)
 
@@ -186,11 +196,17 @@ class Dense:
         return tap(name, tap("candidate", self.act(z)))
 
     def cell(
-        self, carry: type, *stages: Stage, init: Callable | None = None, start: Any = None, drive: Any = None
+        self,
+        carry: type,
+        *stages: Stage,
+        init: Callable | None = None,
+        start: Any = None,
+        drive: Any = None,
+        input: Any = features,
     ) -> Cell:
         """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field."""
 
         def zeros(params):
             return carry(*(jnp.zeros(self.H, self.compute(params)) for _ in carry._fields))
 
-        return Cell(init or self.init, start or zeros, features, drive or self.drive, stages, gates=self.gates)
+        return Cell(init or self.init, start or zeros, input, drive or self.drive, stages, gates=self.gates)

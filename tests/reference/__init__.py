@@ -11,12 +11,12 @@ import operator
 
 import numpy as np
 
-from reference import spatial, structured
+from reference import linear, matrix, spatial, structured, timed
 from reference.core import STEPS, elman, gated, gru, lstm
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
 
 # Cells by name -> Entry, from the files of the families.
-CATALOGUE: dict[str, Entry] = structured.CELLS | spatial.CELLS
+CATALOGUE: dict[str, Entry] = linear.CELLS | matrix.CELLS | spatial.CELLS | structured.CELLS | timed.CELLS
 
 __all__ = [
     "ACTIVATIONS",
