@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,3 +139,35 @@ def test_reading_out_a_reservoir_learns_a_sine(rng):
     readout = train.ridge(states[50:300], series[51:301], 1e-10)
     predicted = states[300:] @ readout["kernel"] + readout["bias"][None]
     assert_close(double(predicted), series[301:], 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("conv_lstm", {"shape": (2, 2, 2, 2)}, "shape: expected a size for each of 1, 2 or 3 axes"),
+        ("conv_gru", {"shape": (4, 4), "kernel_size": (3,)}, "kernel_size: expected a size for each of"),
+        ("low_rank_rnn", {"dt": 2.0, "tau": 1.0}, "dt, tau: expected 0 < dt <= tau, got 2.0, 1.0"),
+        ("dale_rnn", {"excitatory": 1.5}, "excitatory: expected a fraction from 0 to 1, got 1.5"),
+        ("jordan", {"decay": 1.0}, "decay: expected a number of at least 0 and below 1, got 1.0"),
+        ("scaled_cayley", {"negative": 7}, "negative: expected a number from 0 to H=6, got 7"),
+        ("lif", {"reset": "soft"}, "reset: expected 'subtract' or 'zero', got 'soft'"),
+        ("alif", {"tau": 0.0}, "tau, tau_adaptation, threshold: expected numbers above 0"),
+        ("echo_state", {"connectivity": 0.0}, "spectral_radius, connectivity, leak: expected at least 0"),
+        ("mogrifier_lstm", {"rounds": 0}, "rounds: expected an int of at least 1, got 0"),
+        ("lipschitz_rnn", {"beta": 0.2}, "dt, beta, gamma: expected above 0, 0.5 to 1, at least 0"),
+        (
+            "statistical_recurrent_unit",
+            {"scales": (0.5, 1.0)},
+            "scales: expected one or more numbers from 0 to below 1",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_named(name, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        jaxrnn.CELLS[name](H, **options)
+
+
+@pytest.mark.parametrize("name", ["orthogonal_rnn", "rev_gru"])
+def test_sizes_that_a_cell_cannot_have(name):
+    with pytest.raises(ValueError, match="hidden_size: expected"):
+        jaxrnn.CELLS[name](1)

@@ -381,18 +381,9 @@ CELLS = {
     "alif": Entry(
         alif,
         zeros(3),
-        options={"hidden_size": 3, "tau": 0.3, "threshold": 0.3, "beta": 0.5},  # so that all fire within a few steps
         exact=False,
-        variants={
-            "alif_options": {
-                "hidden_size": 5,
-                "dt": 0.7,
-                "tau": 0.5,
-                "tau_adaptation": 3.0,
-                "beta": 0.1,
-                "threshold": 0.8,
-            }
-        },
+        variants={"alif_options": {"dt": 0.7, "tau": 9.0, "tau_adaptation": 3.0, "beta": 0.4, "threshold": 0.8}},
+        reached=lambda h, v, a: (h, abs(v) + 1, abs(a)),  # near to the thresholds, where gradients are not 0
     ),
     "echo_state": Entry(
         echo_state,
