@@ -1,5 +1,6 @@
 """Cells, one recurrence per file. `CELLS` has all of them by name."""
 
+from jaxrnn.cells._alif import ALIFCarry, alif
 from jaxrnn.cells._antisymmetric_rnn import antisymmetric_rnn
 from jaxrnn.cells._atr import atr
 from jaxrnn.cells._brc import brc
@@ -10,8 +11,10 @@ from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dale_rnn import dale_rnn
+from jaxrnn.cells._delta_rnn import delta_rnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._dsgu import dsgu
+from jaxrnn.cells._echo_state import echo_state
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._fast_grnn import fast_grnn
 from jaxrnn.cells._fast_rnn import fast_rnn
@@ -25,7 +28,9 @@ from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._jordan import JordanCarry, jordan
 from jaxrnn.cells._lem import LEMCarry, lem
 from jaxrnn.cells._li_gru import li_gru
+from jaxrnn.cells._lif import LIFCarry, lif
 from jaxrnn.cells._light_ru import light_ru
+from jaxrnn.cells._lipschitz_rnn import lipschitz_rnn
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
@@ -37,6 +42,7 @@ from jaxrnn.cells._mi_ru2 import mi_ru2
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
 from jaxrnn.cells._minimal_rnn import minimal_rnn
+from jaxrnn.cells._mogrifier_lstm import mogrifier_lstm
 from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
 from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
 from jaxrnn.cells._multiplicative_integration_rnn import multiplicative_integration_rnn
@@ -46,11 +52,13 @@ from jaxrnn.cells._mut2 import mut2
 from jaxrnn.cells._mut3 import mut3
 from jaxrnn.cells._nas import nas
 from jaxrnn.cells._nbrc import nbrc
+from jaxrnn.cells._nested_lstm import NestedLSTMCarry, nested_lstm
 from jaxrnn.cells._original_lstm import original_lstm
 from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
 from jaxrnn.cells._ran import ran
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 from jaxrnn.cells._res_lstm import res_lstm
+from jaxrnn.cells._rev_gru import RevGRUCarry, rev_gru
 from jaxrnn.cells._rtu import rtu
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
@@ -60,6 +68,8 @@ from jaxrnn.cells._second_order import second_order
 from jaxrnn.cells._sgrn import sgrn
 from jaxrnn.cells._sgu import sgu
 from jaxrnn.cells._star import star
+from jaxrnn.cells._statistical_recurrent_unit import StatisticsCarry, statistical_recurrent_unit
+from jaxrnn.cells._sub_lstm import sub_lstm
 from jaxrnn.cells._tau_gru import TauGRUCarry, tau_gru
 from jaxrnn.cells._tgru import TGRUCarry, tgru
 from jaxrnn.cells._tlstm import TLSTMCarry, tlstm
@@ -76,12 +86,14 @@ CELLS = {cell.__name__: cell for cell in (
     original_lstm, ran, res_lstm, scrn, sgrn, sgu, dsgu, star, tau_gru, trnn, tgru, tlstm, unicornn, min_gru,
     min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn, dale_rnn,
     multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm,
-    conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn,
+    conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm,
+    mogrifier_lstm, lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru,
 )}
 # fmt: on
 
 __all__ = [
     "CELLS",
+    "ALIFCarry",
     "ClockedCarry",
     "CoRNNCarry",
     "ElmanCarry",
@@ -93,18 +105,23 @@ __all__ = [
     "JANETCarry",
     "JordanCarry",
     "LEMCarry",
+    "LIFCarry",
     "LRUCarry",
     "LSTMCarry",
     "MCLSTMCarry",
     "MGUCarry",
+    "NestedLSTMCarry",
     "RecurrentHighwayCarry",
+    "RevGRUCarry",
     "S4DCarry",
     "SCRNCarry",
+    "StatisticsCarry",
     "TGRUCarry",
     "TLSTMCarry",
     "TauGRUCarry",
     "UnICORNNCarry",
     "UnitaryCarry",
+    "alif",
     "antisymmetric_rnn",
     "atr",
     "brc",
@@ -114,7 +131,9 @@ __all__ = [
     "cornn",
     "ctrnn",
     "dale_rnn",
+    "delta_rnn",
     "dsgu",
+    "echo_state",
     "elman",
     "fast_grnn",
     "fast_rnn",
@@ -129,7 +148,9 @@ __all__ = [
     "jordan",
     "lem",
     "li_gru",
+    "lif",
     "light_ru",
+    "lipschitz_rnn",
     "low_rank_rnn",
     "lru",
     "lstm",
@@ -141,6 +162,7 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "minimal_rnn",
+    "mogrifier_lstm",
     "multiplicative_integration_gru",
     "multiplicative_integration_lstm",
     "multiplicative_integration_rnn",
@@ -150,11 +172,13 @@ __all__ = [
     "mut3",
     "nas",
     "nbrc",
+    "nested_lstm",
     "original_lstm",
     "orthogonal_rnn",
     "ran",
     "recurrent_highway",
     "res_lstm",
+    "rev_gru",
     "rtu",
     "s4d",
     "s5",
@@ -164,6 +188,8 @@ __all__ = [
     "sgrn",
     "sgu",
     "star",
+    "statistical_recurrent_unit",
+    "sub_lstm",
     "tau_gru",
     "tgru",
     "tlstm",

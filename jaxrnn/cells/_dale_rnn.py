@@ -51,9 +51,9 @@ def dale_rnn(
     magnitude: a function onto numbers of at least 0: the paper's relu, or abs, through which a weight that has reached
         0 still learns.
     `init` takes the size of what recurrent_init draws, times E / (H - E) for the H - E inhibitory units, so that both
-        signs cancel on average; the spectral radius is then about 1.2.
-    Sources: the paper draws U from a gamma distribution, sets the spectral radius to 1.5, adds noise to h, and
-        may bound W and the readout too.
+        signs cancel on average.
+    Sources: the paper draws U from a gamma distribution, scales it to a spectral radius of 1.5, adds noise to h, and may
+        bound W and the readout too.
     Good for: models of cortex with separate excitatory and inhibitory units.
     Paper: Song, Yang and Wang 2016, doi 10.1371/journal.pcbi.1004792.
     """

@@ -16,9 +16,10 @@ from reference.core import STEPS, elman, gated, gru, lstm
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
 
 # Cells by name -> Entry, from the files of the families.
-CATALOGUE: dict[str, Entry] = linear.CELLS | lstms.CELLS | matrix.CELLS | spatial.CELLS | structured.CELLS | timed.CELLS | units.CELLS
-    linear.CELLS | matrix.CELLS | spatial.CELLS | structured.CELLS | timed.CELLS | units.CELLS | lstms.CELLS
+CATALOGUE: dict[str, Entry] = (
+    linear.CELLS | lstms.CELLS | matrix.CELLS | spatial.CELLS | structured.CELLS | timed.CELLS | units.CELLS
 )
+
 
 __all__ = [
     "ACTIVATIONS",
