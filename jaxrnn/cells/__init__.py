@@ -6,6 +6,7 @@ from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
+from jaxrnn.cells._hgrn import HGRNCarry, hgrn
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._lem import LEMCarry, lem
@@ -16,15 +17,22 @@ from jaxrnn.cells._mgu_reset_after import mgu_reset_after
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
+from jaxrnn.cells._para_gru import para_gru
+from jaxrnn.cells._para_lstm import para_lstm
+from jaxrnn.cells._qrnn import QRNNCarry, qrnn
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
+from jaxrnn.cells._rg_lru import RGLRUCarry, rg_lru
 from jaxrnn.cells._rtu import rtu
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
+from jaxrnn.cells._sru import sru
+from jaxrnn.cells._sru_2017 import SRU2017Carry, sru_2017
 
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu,
+    cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, sru, sru_2017, qrnn, rg_lru, hgrn, para_gru,
+    para_lstm,
 )}
 # fmt: on
 
@@ -34,6 +42,7 @@ __all__ = [
     "ElmanCarry",
     "GRUCarry",
     "GatedCarry",
+    "HGRNCarry",
     "HiddenCarry",
     "IndRNNCarry",
     "JANETCarry",
@@ -41,13 +50,17 @@ __all__ = [
     "LRUCarry",
     "LSTMCarry",
     "MGUCarry",
+    "QRNNCarry",
+    "RGLRUCarry",
     "RecurrentHighwayCarry",
     "S4DCarry",
+    "SRU2017Carry",
     "cornn",
     "elman",
     "gated",
     "gru",
     "gru_reset_before",
+    "hgrn",
     "indrnn",
     "indrnn_uniform",
     "janet",
@@ -59,8 +72,14 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "multiplicative_lstm",
+    "para_gru",
+    "para_lstm",
+    "qrnn",
     "recurrent_highway",
+    "rg_lru",
     "rtu",
     "s4d",
     "s5",
+    "sru",
+    "sru_2017",
 ]
