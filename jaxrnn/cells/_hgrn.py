@@ -23,6 +23,12 @@ class HGRNCarry(NamedTuple):
     g: jax.Array  # [..., H]
 
 
+def bounded(lower_bound: float | None) -> None:
+    """Raise ValueError for a bound of a gate that is not from 0 to below 1."""
+    if lower_bound is not None and not 0 <= lower_bound < 1:
+        raise ValueError(f"lower_bound: expected a number from 0 to below 1, or None, got {lower_bound!r}")
+
+
 @factory
 def hgrn(hidden_size: int, *, lower_bound: float | None = 0.0, **options: Unpack[Pointwise]) -> Cell:
     """Hierarchically gated recurrent unit: x [..., D], h [..., N] -> h', y [..., H] with H = 2N.
@@ -47,8 +53,7 @@ def hgrn(hidden_size: int, *, lower_bound: float | None = 0.0, **options: Unpack
     """
     if hidden_size % 2:
         raise ValueError(f"hidden_size: expected an even number, got {hidden_size}")
-    if lower_bound is not None and not 0 <= lower_bound < 1:
-        raise ValueError(f"lower_bound: expected a number from 0 to below 1, or None, got {lower_bound!r}")
+    bounded(lower_bound)
     N = hidden_size // 2
     d = Driven(hidden_size, options, f=N, real=N, imaginary=N, g=hidden_size)
 
