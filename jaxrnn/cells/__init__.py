@@ -22,6 +22,7 @@ from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
+from jaxrnn.cells._mlstm import MLSTMCarry, mlstm
 from jaxrnn.cells._multiplicative_lstm import multiplicative_lstm
 from jaxrnn.cells._para_gru import para_gru
 from jaxrnn.cells._para_lstm import para_lstm
@@ -30,8 +31,11 @@ from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_hig
 from jaxrnn.cells._retention import retention
 from jaxrnn.cells._rg_lru import RGLRUCarry, rg_lru
 from jaxrnn.cells._rtu import rtu
+from jaxrnn.cells._rwkv import RWKVCarry, rwkv
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
+from jaxrnn.cells._s6 import S6Carry, s6
+from jaxrnn.cells._slstm import SLSTMCarry, slstm
 from jaxrnn.cells._sru import sru
 from jaxrnn.cells._sru_2017 import SRU2017Carry, sru_2017
 
@@ -39,7 +43,7 @@ from jaxrnn.cells._sru_2017 import SRU2017Carry, sru_2017
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
     cornn, indrnn, janet, min_gru, min_lstm, lru, s5, s4d, rtu, sru, sru_2017, qrnn, rg_lru, hgrn, para_gru,
-    para_lstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net,
+    para_lstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net, slstm, mlstm, rwkv, s6,
 )}
 # fmt: on
 
@@ -58,11 +62,15 @@ __all__ = [
     "LSTMCarry",
     "LinearAttentionCarry",
     "MGUCarry",
+    "MLSTMCarry",
     "MemoryCarry",
     "QRNNCarry",
     "RGLRUCarry",
+    "RWKVCarry",
     "RecurrentHighwayCarry",
     "S4DCarry",
+    "S6Carry",
+    "SLSTMCarry",
     "SRU2017Carry",
     "cornn",
     "delta_net",
@@ -85,6 +93,7 @@ __all__ = [
     "mgu_reset_after",
     "min_gru",
     "min_lstm",
+    "mlstm",
     "multiplicative_lstm",
     "para_gru",
     "para_lstm",
@@ -93,8 +102,11 @@ __all__ = [
     "retention",
     "rg_lru",
     "rtu",
+    "rwkv",
     "s4d",
     "s5",
+    "s6",
+    "slstm",
     "sru",
     "sru_2017",
 ]

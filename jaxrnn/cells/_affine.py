@@ -114,6 +114,4 @@ class Driven(Dense):
         def zeros(params):
             return carry(*(self.zeros(params, self.H) for _ in carry._fields))
 
-        return Cell(
-            init or self.init, start or zeros, features, drive or self.drive, stages, gates=self.gates, **parts
-        )
+        return Cell(init or self.init, start or zeros, features, drive or self.drive, stages, gates=self.gates, **parts)

@@ -17,9 +17,7 @@ from jaxrnn.cells._memory import Memory, MemoryCarry, outer
 
 
 @factory
-def hgrn2(
-    hidden_size: int, *, heads: int = 1, lower_bound: float | None = 0.0, **options: Unpack[Unbiased]
-) -> Cell:
+def hgrn2(hidden_size: int, *, heads: int = 1, lower_bound: float | None = 0.0, **options: Unpack[Unbiased]) -> Cell:
     """HGRN with its state expanded to matrices: x [..., D], S [..., heads, K, V] -> S', y [..., H].
 
         f  = γ + (1 - γ) sigmoid(x W_f)

@@ -92,7 +92,9 @@ def lru(
     draws = ring(r_min, r_max, max_phase)(N)
 
     def init(key, input_size):
-        params = d.init(key, input_size, output_kernel=lambda key: kernel_init(key, (2 * N, d.H), d.param_dtype), **draws)
+        params = d.init(
+            key, input_size, output_kernel=lambda key: kernel_init(key, (2 * N, d.H), d.param_dtype), **draws
+        )
         params["kernel"] = params["kernel"].at[:, : 2 * N].divide(math.sqrt(2))
         nu = jnp.exp(params["nu_log"].astype(wide(d.param_dtype)))
         return params | {"gamma_log": (0.5 * jnp.log(-jnp.expm1(-2 * nu))).astype(d.param_dtype)}

@@ -185,7 +185,72 @@ def _pair(params, H):
     return np.zeros(H), np.zeros(H)
 
 
+def slstm(params, carry, x, heads=1, forget_gate="exp", forget_bias=0.0, activation="tanh"):
+    """Beck et al. 2024, equations 8 to 18, without the stabiliser: c and n as they are, c exp(m) and n exp(m) here."""
+    h, c, n, m = carry
+    K, old = len(h) // heads, np.exp(m)
+    recurrent = [h[k * K : (k + 1) * K] @ params["recurrent_kernel"][k] for k in range(heads)]
+    v = {g: np.concatenate([r[j * K : (j + 1) * K] for r in recurrent]) for j, g in enumerate("ifzo")}
+    z = {g: value + v[g] for g, value in _gates(params, x, "ifzo").items()}
+    forget = np.exp(z["f"]) if forget_gate == "exp" else sigmoid(z["f"])
+    whole = forget * old * c + np.exp(z["i"]) * ACTIVATIONS[activation](z["z"])
+    weight = forget * old * n + np.exp(z["i"])
+    h = sigmoid(z["o"]) * whole / weight
+    m = np.maximum(np.log(forget) + m, z["i"])
+    return (h, whole / np.exp(m), weight / np.exp(m), m), h
+
+
+def rwkv(params, carry, x):
+    """Peng et al. 2023, equations 11 to 16 and the sums of appendix D, without the stabiliser."""
+    _, a, b, m, last = carry
+    W = columns(params["kernel"], "rkv")
+    now, before = (
+        [(share * x) @ W[g] for g, share in zip("rkv", mix, strict=True)] for mix in (params["mix"], 1 - params["mix"])
+    )
+    r, k, v = (new + old for new, old in zip(now, np.split(last, 3), strict=True))
+    a, b = a * np.exp(m), b * np.exp(m)
+    first = np.exp(params["bonus"] + k)
+    h = sigmoid(r) * (a + first * v) / (b + first)
+    fade = np.exp(-np.exp(params["decay"]))
+    a, b = fade * a + np.exp(k) * v, fade * b + np.exp(k)
+    m = np.maximum(m - np.exp(params["decay"]), k)
+    return (h, a / np.exp(m), b / np.exp(m), m, np.concatenate(before)), h
+
+
+def s6(params, carry, x, state_size=16, rank=None):
+    """Gu and Dao 2023, algorithm 2 and section 3.6, unit by unit: A by zero-order hold, B by Euler."""
+    h, *_ = carry
+    H, N = h.shape
+    u = x @ params["kernel"] + params["bias"]
+    selected = u @ params["select_kernel"]
+    R = len(selected) - 2 * N
+    low, B, C = selected[:R], selected[R : R + N], selected[R + N :]
+    step = np.log1p(np.exp(low @ params["step_kernel"] + params["step_bias"]))
+    A = -np.exp(params["log_rate"])
+    h = np.array([np.exp(step[k] * A[k]) * h[k] + step[k] * B * u[k] for k in range(H)])
+    return (h, C, u), h @ C + params["skip"] * u
+
+
+EMPTY = -1e30
+
 CELLS = {
+    "slstm": Entry(
+        slstm,
+        lambda params, H: (np.zeros(H), np.zeros(H), np.zeros(H), np.full(H, EMPTY)),
+        variants={"slstm_heads": {"hidden_size": 6, "heads": 2, "forget_gate": "sigmoid", "activation": "soft_sign"}},
+        reached=lambda h, c, n, m: (h, c, 1 + abs(n), m),
+    ),
+    "rwkv": Entry(
+        rwkv,
+        lambda params, H: (np.zeros(H), np.zeros(H), np.zeros(H), np.full(H, EMPTY), np.zeros(3 * H)),
+        reached=lambda h, a, b, m, last: (h, a, abs(b), m, last),
+    ),
+    "s6": Entry(
+        s6,
+        lambda params, H: (np.zeros(params["log_rate"].shape), np.zeros(params["log_rate"].shape[1]), np.zeros(H)),
+        {"state_size": 3},
+        {"s6_rank": {"rank": 2}},
+    ),
     "sru": Entry(sru, _pair, variants={"sru_square": {"hidden_size": 3, "highway_bias": -1.0}}),
     "sru_2017": Entry(
         sru_2017,

@@ -106,6 +106,27 @@ def gated_delta_net(params, carry, x, heads=1):
     return (np.array(S), np.array(q)), np.concatenate(y)
 
 
+def mlstm(params, carry, x, heads=1, forget_gate="sigmoid"):
+    """Beck et al. 2024, equations 19 to 27, without the stabiliser: C and n as they are, C exp(m) and n exp(m) here."""
+    h, C, n, m = carry
+    H = len(h)
+    s = _heads(params["kernel"][:, : 4 * H], "qkvo", x, heads)
+    b = {name: np.split(bias, heads) for name, bias in columns(params["bias"][: 4 * H], "qkvo").items()}
+    i, f = np.split(x @ params["kernel"][:, 4 * H :] + params["bias"][4 * H :], 2)
+    new = []
+    for j in range(heads):
+        q, k, v, o = (s[name][j] + b[name][j] for name in "qkvo")
+        forget = np.exp(f[j]) if forget_gate == "exp" else sigmoid(f[j])
+        key = k / np.sqrt(len(k))
+        memory = forget * np.exp(m[j]) * C[j] + np.exp(i[j]) * np.outer(key, v)
+        weight = forget * np.exp(m[j]) * n[j] + np.exp(i[j]) * key
+        y = sigmoid(o) * (memory.T @ q) / max(abs(weight @ q), 1)
+        most = max(np.log(forget) + m[j], i[j])
+        new.append((y, memory / np.exp(most), weight / np.exp(most), most))
+    y, *state = (np.array(part) for part in zip(*new, strict=True))
+    return (y.reshape(H), *state), y.reshape(H)
+
+
 TWO = {"hidden_size": 4, "heads": 2}
 
 
@@ -114,6 +135,12 @@ def _with(heads):
 
 
 CELLS = {
+    "mlstm": Entry(
+        mlstm,
+        lambda params, H: (np.zeros(H), np.zeros((2, H // 2, H // 2)), np.zeros((2, H // 2)), np.full(2, -1e30)),
+        {"hidden_size": 6, "heads": 2},
+        {"mlstm_exp": {"forget_gate": "exp"}},
+    ),
     "linear_attention": Entry(
         linear_attention,
         lambda params, H: (np.zeros((2, 2, 2)), np.zeros((2, 2)), np.zeros((2, 2))),
