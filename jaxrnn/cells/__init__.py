@@ -11,6 +11,7 @@ from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dale_rnn import dale_rnn
+from jaxrnn.cells._delta_net import delta_net
 from jaxrnn.cells._delta_rnn import delta_rnn
 from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._dsgu import dsgu
@@ -20,8 +21,12 @@ from jaxrnn.cells._fast_grnn import fast_grnn
 from jaxrnn.cells._fast_rnn import fast_rnn
 from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gated_antisymmetric_rnn import gated_antisymmetric_rnn
+from jaxrnn.cells._gated_delta_net import gated_delta_net
+from jaxrnn.cells._gla import gla
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
+from jaxrnn.cells._hgrn import HGRNCarry, hgrn
+from jaxrnn.cells._hgrn2 import hgrn2
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._intersection_rnn import IntersectionCarry, intersection_rnn
 from jaxrnn.cells._janet import JANETCarry, janet
@@ -30,11 +35,13 @@ from jaxrnn.cells._lem import LEMCarry, lem
 from jaxrnn.cells._li_gru import li_gru
 from jaxrnn.cells._lif import LIFCarry, lif
 from jaxrnn.cells._light_ru import light_ru
+from jaxrnn.cells._linear_attention import LinearAttentionCarry, linear_attention
 from jaxrnn.cells._lipschitz_rnn import lipschitz_rnn
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._mclstm import MCLSTMCarry, mclstm
+from jaxrnn.cells._memory import MemoryCarry
 from jaxrnn.cells._mgu import MGUCarry, mgu
 from jaxrnn.cells._mgu_reset_after import mgu_reset_after
 from jaxrnn.cells._mi_ru1 import mi_ru1
@@ -42,6 +49,7 @@ from jaxrnn.cells._mi_ru2 import mi_ru2
 from jaxrnn.cells._min_gru import min_gru
 from jaxrnn.cells._min_lstm import min_lstm
 from jaxrnn.cells._minimal_rnn import minimal_rnn
+from jaxrnn.cells._mlstm import MLSTMCarry, mlstm
 from jaxrnn.cells._mogrifier_lstm import mogrifier_lstm
 from jaxrnn.cells._multiplicative_integration_gru import multiplicative_integration_gru
 from jaxrnn.cells._multiplicative_integration_lstm import multiplicative_integration_lstm
@@ -55,18 +63,28 @@ from jaxrnn.cells._nbrc import nbrc
 from jaxrnn.cells._nested_lstm import NestedLSTMCarry, nested_lstm
 from jaxrnn.cells._original_lstm import original_lstm
 from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
+from jaxrnn.cells._para_gru import para_gru
+from jaxrnn.cells._para_lstm import para_lstm
+from jaxrnn.cells._qrnn import QRNNCarry, qrnn
 from jaxrnn.cells._ran import ran
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
 from jaxrnn.cells._res_lstm import res_lstm
+from jaxrnn.cells._retention import retention
 from jaxrnn.cells._rev_gru import RevGRUCarry, rev_gru
+from jaxrnn.cells._rg_lru import RGLRUCarry, rg_lru
 from jaxrnn.cells._rtu import rtu
+from jaxrnn.cells._rwkv import RWKVCarry, rwkv
 from jaxrnn.cells._s4d import S4DCarry, s4d
 from jaxrnn.cells._s5 import s5
+from jaxrnn.cells._s6 import S6Carry, s6
 from jaxrnn.cells._scaled_cayley import scaled_cayley
 from jaxrnn.cells._scrn import SCRNCarry, scrn
 from jaxrnn.cells._second_order import second_order
 from jaxrnn.cells._sgrn import sgrn
 from jaxrnn.cells._sgu import sgu
+from jaxrnn.cells._slstm import SLSTMCarry, slstm
+from jaxrnn.cells._sru import sru
+from jaxrnn.cells._sru_2017 import SRU2017Carry, sru_2017
 from jaxrnn.cells._star import star
 from jaxrnn.cells._statistical_recurrent_unit import StatisticsCarry, statistical_recurrent_unit
 from jaxrnn.cells._sub_lstm import sub_lstm
@@ -87,7 +105,9 @@ CELLS = {cell.__name__: cell for cell in (
     min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn, dale_rnn,
     multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm,
     conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm,
-    mogrifier_lstm, lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru,
+    mogrifier_lstm, lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru, sru, sru_2017, qrnn, rg_lru,
+    hgrn, para_gru, para_lstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net, slstm, mlstm,
+    rwkv, s6,
 )}
 # fmt: on
 
@@ -99,6 +119,7 @@ __all__ = [
     "ElmanCarry",
     "GRUCarry",
     "GatedCarry",
+    "HGRNCarry",
     "HiddenCarry",
     "IndRNNCarry",
     "IntersectionCarry",
@@ -108,13 +129,22 @@ __all__ = [
     "LIFCarry",
     "LRUCarry",
     "LSTMCarry",
+    "LinearAttentionCarry",
     "MCLSTMCarry",
     "MGUCarry",
+    "MLSTMCarry",
+    "MemoryCarry",
     "NestedLSTMCarry",
+    "QRNNCarry",
+    "RGLRUCarry",
+    "RWKVCarry",
     "RecurrentHighwayCarry",
     "RevGRUCarry",
     "S4DCarry",
+    "S6Carry",
     "SCRNCarry",
+    "SLSTMCarry",
+    "SRU2017Carry",
     "StatisticsCarry",
     "TGRUCarry",
     "TLSTMCarry",
@@ -131,6 +161,7 @@ __all__ = [
     "cornn",
     "ctrnn",
     "dale_rnn",
+    "delta_net",
     "delta_rnn",
     "dsgu",
     "echo_state",
@@ -139,8 +170,12 @@ __all__ = [
     "fast_rnn",
     "gated",
     "gated_antisymmetric_rnn",
+    "gated_delta_net",
+    "gla",
     "gru",
     "gru_reset_before",
+    "hgrn",
+    "hgrn2",
     "indrnn",
     "indrnn_uniform",
     "intersection_rnn",
@@ -150,6 +185,7 @@ __all__ = [
     "li_gru",
     "lif",
     "light_ru",
+    "linear_attention",
     "lipschitz_rnn",
     "low_rank_rnn",
     "lru",
@@ -162,6 +198,7 @@ __all__ = [
     "min_gru",
     "min_lstm",
     "minimal_rnn",
+    "mlstm",
     "mogrifier_lstm",
     "multiplicative_integration_gru",
     "multiplicative_integration_lstm",
@@ -175,18 +212,28 @@ __all__ = [
     "nested_lstm",
     "original_lstm",
     "orthogonal_rnn",
+    "para_gru",
+    "para_lstm",
+    "qrnn",
     "ran",
     "recurrent_highway",
     "res_lstm",
+    "retention",
     "rev_gru",
+    "rg_lru",
     "rtu",
+    "rwkv",
     "s4d",
     "s5",
+    "s6",
     "scaled_cayley",
     "scrn",
     "second_order",
     "sgrn",
     "sgu",
+    "slstm",
+    "sru",
+    "sru_2017",
     "star",
     "statistical_recurrent_unit",
     "sub_lstm",
