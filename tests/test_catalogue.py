@@ -41,6 +41,7 @@ def test_values_and_gradients(row, timed, key, rng):
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
     step = functools.partial(entry.step, **options)
     arguments = problem(cell, key, T, BATCH, dtype="float64")
+    arguments = (entry.domain(arguments[0]), *arguments[1:])
     if entry.timed:
         xs = jnp.where(rng.random(arguments[-1].shape) < 0.3, jnp.nan, arguments[-1])  # a missing value
         dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.05)
