@@ -43,6 +43,7 @@ def test_values_and_gradients(row, timed, key, rng):
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
     step = functools.partial(entry.step, **options)
     params, carry, xs = problem(cell, key, T, BATCH, dtype="float64")
+    params = entry.domain(params)
     if entry.timed:
         xs = jnp.where(rng.random(xs.shape) < 0.3, jnp.nan, xs)  # a missing value
         dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.05)

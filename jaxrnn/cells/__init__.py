@@ -4,6 +4,7 @@ from jaxrnn.cells._alif import ALIFCarry, alif
 from jaxrnn.cells._antisymmetric_rnn import antisymmetric_rnn
 from jaxrnn.cells._atr import atr
 from jaxrnn.cells._brc import brc
+from jaxrnn.cells._cfc import cfc
 from jaxrnn.cells._cfn import cfn
 from jaxrnn.cells._clocked import ClockedCarry
 from jaxrnn.cells._conv_gru import conv_gru
@@ -24,6 +25,7 @@ from jaxrnn.cells._gated_antisymmetric_rnn import gated_antisymmetric_rnn
 from jaxrnn.cells._gated_delta_net import gated_delta_net
 from jaxrnn.cells._gla import gla
 from jaxrnn.cells._gru import GRUCarry, gru
+from jaxrnn.cells._gru_d import GRUDCarry, gru_d
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._hgrn import HGRNCarry, hgrn
 from jaxrnn.cells._hgrn2 import hgrn2
@@ -40,6 +42,7 @@ from jaxrnn.cells._lipschitz_rnn import lipschitz_rnn
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
+from jaxrnn.cells._ltc import ltc
 from jaxrnn.cells._mclstm import MCLSTMCarry, mclstm
 from jaxrnn.cells._memory import MemoryCarry
 from jaxrnn.cells._mgu import MGUCarry, mgu
@@ -107,17 +110,20 @@ CELLS = {cell.__name__: cell for cell in (
     conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm,
     mogrifier_lstm, lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru, sru, sru_2017, qrnn, rg_lru,
     hgrn, para_gru, para_lstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net, slstm, mlstm,
-    rwkv, s6,
+    rwkv, s6, from, jaxrnn, cells, _phased_lstm, import, phased_lstm, _recurrent_highway, _t_lstm, t_lstm, cell,
+    __name__, for, in, ltc, cfc, gru_d,
 )}
 # fmt: on
 
 __all__ = [
-    "CELLS",
     "ALIFCarry",
+    "CELLS",
     "ClockedCarry",
+    "ClockedLSTMCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
+    "GRUDCarry",
     "GatedCarry",
     "HGRNCarry",
     "HiddenCarry",
@@ -155,6 +161,7 @@ __all__ = [
     "antisymmetric_rnn",
     "atr",
     "brc",
+    "cfc",
     "cfn",
     "conv_gru",
     "conv_lstm",
@@ -173,6 +180,7 @@ __all__ = [
     "gated_delta_net",
     "gla",
     "gru",
+    "gru_d",
     "gru_reset_before",
     "hgrn",
     "hgrn2",
@@ -190,6 +198,7 @@ __all__ = [
     "low_rank_rnn",
     "lru",
     "lstm",
+    "ltc",
     "mclstm",
     "mgu",
     "mgu_reset_after",
@@ -214,6 +223,7 @@ __all__ = [
     "orthogonal_rnn",
     "para_gru",
     "para_lstm",
+    "phased_lstm",
     "qrnn",
     "ran",
     "recurrent_highway",
@@ -237,6 +247,7 @@ __all__ = [
     "star",
     "statistical_recurrent_unit",
     "sub_lstm",
+    "t_lstm",
     "tau_gru",
     "tgru",
     "tlstm",
