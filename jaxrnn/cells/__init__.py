@@ -1,4 +1,4 @@
-"""Cells, one recurrence per file. `CELLS` has all of them by name."""
+"""Cells, one recurrence per file. `FAMILIES` has them by kind, `CELLS` all of them by name."""
 
 from jaxrnn.cells._alif import ALIFCarry, alif
 from jaxrnn.cells._antisymmetric_rnn import antisymmetric_rnn
@@ -68,6 +68,7 @@ from jaxrnn.cells._original_lstm import original_lstm
 from jaxrnn.cells._orthogonal_rnn import orthogonal_rnn
 from jaxrnn.cells._para_gru import para_gru
 from jaxrnn.cells._para_lstm import para_lstm
+from jaxrnn.cells._phased_lstm import ClockedLSTMCarry, phased_lstm
 from jaxrnn.cells._qrnn import QRNNCarry, qrnn
 from jaxrnn.cells._ran import ran
 from jaxrnn.cells._recurrent_highway import RecurrentHighwayCarry, recurrent_highway
@@ -91,6 +92,7 @@ from jaxrnn.cells._sru_2017 import SRU2017Carry, sru_2017
 from jaxrnn.cells._star import star
 from jaxrnn.cells._statistical_recurrent_unit import StatisticsCarry, statistical_recurrent_unit
 from jaxrnn.cells._sub_lstm import sub_lstm
+from jaxrnn.cells._t_lstm import t_lstm
 from jaxrnn.cells._tau_gru import TauGRUCarry, tau_gru
 from jaxrnn.cells._tgru import TGRUCarry, tgru
 from jaxrnn.cells._tlstm import TLSTMCarry, tlstm
@@ -100,24 +102,40 @@ from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
 from jaxrnn.cells._wmclstm import wmclstm
 
 # fmt: off
-CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, antisymmetric_rnn, gated_antisymmetric_rnn, atr, brc, nbrc, cfn, fast_rnn, fast_grnn,
-    intersection_rnn, li_gru, light_ru, minimal_rnn, mi_ru1, mi_ru2, mclstm, wmclstm, mut1, mut2, mut3, nas,
-    original_lstm, ran, res_lstm, scrn, sgrn, sgu, dsgu, star, tau_gru, trnn, tgru, tlstm, unicornn, min_gru,
-    min_lstm, lru, s5, s4d, rtu, ctrnn, jordan, second_order, low_rank_rnn, dale_rnn,
-    multiplicative_integration_rnn, multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm,
-    conv_gru, orthogonal_rnn, scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm,
-    mogrifier_lstm, lipschitz_rnn, delta_rnn, statistical_recurrent_unit, rev_gru, sru, sru_2017, qrnn, rg_lru,
-    hgrn, para_gru, para_lstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net, slstm, mlstm,
-    rwkv, s6, from, jaxrnn, cells, _phased_lstm, import, phased_lstm, _recurrent_highway, _t_lstm, t_lstm, cell,
-    __name__, for, in, ltc, cfc, gru_d,
-)}
+FAMILIES = {
+    "classic cells and simpler gates": (
+        elman, jordan, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, minimal_rnn, ran, janet, cfn,
+        atr, star,
+    ),
+    "variants of the LSTM": (
+        original_lstm, multiplicative_lstm, res_lstm, slstm, sub_lstm, nested_lstm, mogrifier_lstm, mclstm,
+        wmclstm, nas, multiplicative_integration_lstm, tlstm,
+    ),
+    "variants of the GRU": (
+        li_gru, light_ru, mut1, mut2, mut3, mi_ru1, mi_ru2, sgrn, sgu, dsgu, tgru, tau_gru, brc, nbrc, rev_gru,
+        multiplicative_integration_gru,
+    ),
+    "other recurrences": (
+        indrnn, scrn, trnn, intersection_rnn, delta_rnn, recurrent_highway, fast_rnn, fast_grnn, second_order,
+        multiplicative_integration_rnn, statistical_recurrent_unit,
+    ),
+    "dynamical systems": (antisymmetric_rnn, gated_antisymmetric_rnn, lipschitz_rnn, cornn, unicornn, lem),
+    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, unitary_rnn),
+    "linear recurrences": (
+        min_gru, min_lstm, sru, sru_2017, qrnn, hgrn, rg_lru, lru, s5, s4d, s6, rtu, rwkv, para_gru, para_lstm,
+    ),
+    "matrix memories": (mlstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net),
+    "cells that know time": (ctrnn, ltc, cfc, phased_lstm, t_lstm, gru_d),
+    "images": (conv_lstm, conv_gru),
+    "neuroscience": (low_rank_rnn, dale_rnn, echo_state, lif, alif),
+}
 # fmt: on
+CELLS = {cell.__name__: cell for family in FAMILIES.values() for cell in family}
 
 __all__ = [
-    "ALIFCarry",
     "CELLS",
+    "FAMILIES",
+    "ALIFCarry",
     "ClockedCarry",
     "ClockedLSTMCarry",
     "CoRNNCarry",
