@@ -12,33 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn._core.clock import alone, beside, marked
+from jaxrnn._core.described import describe, leaf_name, path_name, shape
 from jaxrnn._core.jax_internals import is_symbolic_dim, is_traced
 from jaxrnn._core.quantized import is_int8
-
-
-def shape(array: Any) -> tuple[int, ...]:
-    """The shape of an array, of whoever made it, or of a number, as a plain tuple."""
-    return tuple(np.shape(array))
-
-
-def describe(tree: Any) -> str:
-    """A pytree in one line: its type, and the name, type and shape of each leaf (the first twelve)."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    if tree is None or (len(leaves) == 1 and not leaves[0][0]):
-        return _leaf(tree)
-    inside = [f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves[:12]]
-    more = [f"and {len(leaves) - 12} more"] * (len(leaves) > 12)
-    return f"{type(tree).__name__}({', '.join(inside + more)})"
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def _leaf(leaf: Any) -> str:
-    if hasattr(leaf, "dtype"):
-        return f"{leaf.dtype}{shape(leaf)}"
-    return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]
 
 
 def positive(value: Any, argument: str) -> int:
@@ -67,7 +44,7 @@ def key(key: Any) -> None:
         or (key.dtype == jnp.uint32 and key.ndim == 1)
     )
     if not is_key:
-        raise TypeError(f"key: expected one jax.random.key(seed), got {_leaf(key)}")
+        raise TypeError(f"key: expected one jax.random.key(seed), got {leaf_name(key)}")
 
 
 def batch_shape(value: Any) -> tuple[int, ...]:
@@ -105,7 +82,7 @@ def params(cell: Any, params: Any) -> None:
     # Nor by arrays without a number in them, which version 0.1 had where there is no input.
     came, wanted = (
         {
-            _path(path): leaf
+            path_name(path): leaf
             for path, leaf in jax.tree_util.tree_leaves_with_path(t, is_int8)
             if 0 not in getattr(leaf, "shape", ())
         }
@@ -154,7 +131,8 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
     if cell.input is None:
         leaves = jax.tree.leaves(xs)
         return shape(leaves[0])[:-1] if leaves else ()
-    expected = cell.input(params)
+    expected, times = cell.input(params), []
+    xs = marked(expected, xs, lambda x: alone(x, name, letters, times))
     if jax.tree.structure(xs) != jax.tree.structure(expected):
         if hasattr(expected, "shape"):
             wanted = f"one array {_axes(letters, expected)}"
@@ -167,7 +145,7 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
     for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True):
         here, came, rank = name + jax.tree_util.keystr(path), shape(leaf), len(like.shape)
         if not hasattr(leaf, "dtype"):
-            raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
+            raise TypeError(f"{here}: expected an array {letters}, got {leaf_name(leaf)}; wrap it in jnp.asarray")
         if came[len(came) - rank :] != like.shape or len(came) < rank:
             raise ValueError(
                 f"{here}: expected {_axes(letters, like)}, got {came}; the last axis holds the input features, "
@@ -181,6 +159,8 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
         if leading is not None and came[: len(came) - rank] != leading:
             raise ValueError(f"{name}: expected the same leading axes in every leaf, got {describe(xs)}")
         leading = came[: len(came) - rank]
+    for x in times:
+        beside(x, name, letters)
     return leading or ()
 
 

@@ -54,7 +54,7 @@ def learned_carry(cell: Cell) -> Cell:
         within(cell.plain_step),
         None if cell.sequence is None else sequence,
         within(cell.element),
-        cell.gates,
+        gates=cell.gates,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxrnn._core.clock import Timed, known, values
 from jaxrnn._core.numerics import wide
 
 
@@ -37,6 +38,8 @@ def drop(key: Any, xs: Any, rate: float, per: str = "step") -> Any:
     """Dropout on the real and complex leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
     if rate == 0:
         return xs
+    if isinstance(xs, Timed):  # time is not dropped, and what is missing stays so
+        return xs._replace(x=drop(key, values(xs), rate, per), observed=known(xs))
     leaves, tree = jax.tree.flatten(xs)
     for i, k in enumerate(jax.random.split(key, len(leaves))):
         if jnp.issubdtype(leaves[i].dtype, jnp.inexact):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.clock import Timed
 from jaxrnn._core.composition import at_leaves
 from jaxrnn._core.numerics import common, like
 from jaxrnn._core.record import factory
@@ -48,7 +49,10 @@ def precision(
     shown = compute_dtype if output_dtype is None else output_dtype
 
     def sequence(run, params, carry, xs, key):
-        params, xs = _cast(params, compute_dtype), _cast(xs, compute_dtype)
+        params, times = _cast(params, compute_dtype), xs
+        xs = _cast(xs, compute_dtype)
+        if isinstance(times, Timed):  # times are summed, which half types are too short for
+            xs = xs._replace(dt=times.dt)
 
         def act(run, leaf, *args):
             return run(_carrying(leaf, carried), *args)
