@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, clock
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params, Stage, step_with
 from jaxrnn._core.numerics import widest
 from jaxrnn._core.taps import tapped
@@ -40,7 +40,7 @@ def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[...
 
 def looks_ahead(cell: Cell, params: Params, x: Inputs) -> bool:
     """Whether a member runs backwards, so that the cell needs the whole sequence. x: one input, or its shape."""
-    directions = []
+    directions, x = [], clock.read(cell, params, x)
 
     def run(cell, params, carry, x, key, backwards=False):
         directions.append(backwards)

@@ -50,9 +50,11 @@ class Spatial(Dense):
             for size in sizes:
                 checks.positive(size, name)
 
-    def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
+    def blocks(
+        self, initializer: str | Callable, key: Any, shape: tuple[int, ...], gates: str | None = None
+    ) -> jax.Array:
         window = self.window if len(shape) == 2 else ()  # a kernel, and not a bias
-        return super().blocks(initializer, key, (*window, *shape))
+        return super().blocks(initializer, key, (*window, *shape), gates)
 
     def drive(self, params: Any, x: jax.Array) -> jax.Array:
         u = convolution(x, params["kernel"], self.compute(params))

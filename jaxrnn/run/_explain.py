@@ -116,7 +116,7 @@ def explain(
         one_step(args[2]),
     )
     return Explanation(
-        tuple(layers), _flops(forward.jaxpr.jaxpr), _flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
+        tuple(layers), flops(forward.jaxpr.jaxpr), flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
     )
 
 
@@ -145,14 +145,18 @@ def _shown(engine):
     return getattr(engine, "__name__", repr(engine))
 
 
-def _flops(jaxpr: Any) -> int:
-    """The FLOPs of the matrix products in a jaxpr: of a scan, body times length; of a `cond`, the costliest branch."""
+def flops(jaxpr: Any) -> int:
+    """The FLOPs of the products and convolutions in a jaxpr: of a scan, body times length; of a `cond`, the costliest
+    branch."""
     total = 0
     for e in jaxpr.eqns:
         if e.primitive.name == "dot_general":
             ((contracted, _), _), left = e.params["dimension_numbers"], e.invars[0].aval.shape
             total += 2 * e.outvars[0].aval.size * math.prod(left[i] for i in contracted)
-        inside = [_flops(inner) for inner in _inner(e)]
+        elif e.primitive.name == "conv_general_dilated":
+            kernel, channels = e.invars[1].aval, e.params["dimension_numbers"].rhs_spec[0]
+            total += 2 * e.outvars[0].aval.size * kernel.size // kernel.shape[channels]
+        inside = [flops(inner) for inner in _inner(e)]
         if e.primitive.name == "cond":
             total += max(inside)
         else:

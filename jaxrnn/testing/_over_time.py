@@ -136,7 +136,14 @@ def one_step(cell, params, carry, x, reset, valid, there, counter):
     def where(flags, yes, no):
         return jax.tree.map(lambda a, b: jnp.where(flags.reshape(*BATCH, *[1] * (b.ndim - 2)), a, b), yes, no)
 
+    def held(carry):
+        """A clock goes on where a step is not taken, unless the row has ended; dt is 1."""
+        if not hasattr(carry, "elapsed"):
+            return carry
+        return carry._replace(elapsed=where(there, carry.elapsed + 1, carry.elapsed))
+
     first = jax.tree.map(lambda a: jnp.broadcast_to(a, (*BATCH, *a.shape)), cell.start(params))
     carry = where(reset, first, carry)
     new, y = cell.step(params, carry, x)
-    return where(valid, new, carry), where(valid, y, jax.tree.map(jnp.zeros_like, y))
+    kept = jax.tree.map(held, carry, is_leaf=lambda c: hasattr(c, "elapsed"))
+    return where(valid, new, kept), where(valid, y, jax.tree.map(jnp.zeros_like, y))
