@@ -182,7 +182,7 @@ COMPOSED = {
 }
 
 
-QUICK = {"counter", "update reads the drive's and the product's kernels", "output has params"}
+QUICK = {"counter", "softmax", "update reads the drive's and the product's kernels", "output has params"}
 
 
 def split(tree):

@@ -158,6 +158,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     # Not by its name: a factory of the user's may have the same.
     rows = xs[1].ndim - 1 if cell.origin and cell.origin.factory is with_reset else None
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
+    usual = None if rows is None else _usual(cell, p, known, params, carry, xs)
     # What the products after the loop read, unless it is saved or the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
 
@@ -167,7 +168,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         more = iter(d_stacked)
         ct = [d + next(more) if reads else d for d, reads in zip(ct, p.output_reads_real, strict=True)]
         asked = _asked(ct, rows)
-        saved = _where(asked, saved)
+        saved = saved if asked is None else select(asked, saved, usual)
         values = evaluate([*p.recompute, *p.backward], known | assigned(p.saved, saved) | assigned(p.ct, ct))
         d_params = add(d_params, read(values, p.d_params))
         return (read(values, p.d_carry), d_params), (asked, read(values, emitted))
@@ -176,7 +177,8 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         ct, d_params, total = state
         xs, saved, d_stacked = given
         (ct, d_params), (asked, outs) = loop(step, (ct, d_params), (saved, d_stacked), reverse=True)
-        xs, saved = _where(asked, xs), _where(asked, saved)
+        if asked is not None:
+            xs, saved = (select(asked, tree, jax.tree.map(jnp.zeros_like, tree)) for tree in (xs, saved))
         stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
         def of_all_steps(a):
@@ -219,9 +221,14 @@ def _asked(ct, rows):
     return functools.reduce(jnp.logical_or, [jnp.any(d != 0, axis=tuple(range(rows, d.ndim))) for d in ct])
 
 
-def _where(asked, tree):
-    """The same arrays, 0 where nothing is asked."""
-    return tree if asked is None else select(asked, tree, jax.tree.map(jnp.zeros_like, tree))
+def _usual(cell, p: Plan, known, params, carry, xs):
+    """What a step from the start of a row saves, with a drive of 0: it stands in where nothing is asked.
+
+    Zeros would not do: a step may divide by what it saves, as a softmax by its sum, and 0 times NaN is NaN.
+    """
+    start = jax.tree.map(lambda s, c: jnp.broadcast_to(s, c.shape).astype(c.dtype), cell.start(params), carry)
+    u = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(cell.drive, params, one_step(xs)))
+    return read(evaluate(p.forward, known | assigned(p.carry, start) | assigned(p.u, u)), p.saved)
 
 
 def add(total, more):
