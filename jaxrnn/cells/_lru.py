@@ -15,7 +15,7 @@ from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.numerics import product, row, wide
 from jaxrnn._core.record import factory
-from jaxrnn.cells._affine import Driven, complex_of, pair
+from jaxrnn.cells._affine import Driven, complex_of
 from jaxrnn.cells._dense import Types
 
 

@@ -38,7 +38,7 @@ def log_steps(size: int, shortest: float, longest: float) -> Callable:
 
 
 def held(log_decay: Any, frequency: Any, step: Any) -> tuple[jax.Array, jax.Array]:
-    """Λ = -exp(log_decay) + i frequency over a step in which the input is held: exp(Λ step) and (exp(Λ step) - 1) / Λ."""
+    """exp(Λ step) and (exp(Λ step) - 1) / Λ, with Λ = -exp(log_decay) + i frequency: a step with its input held."""
     rate = lax.complex(-jnp.exp(log_decay), frequency)
     by = rate * lax.complex(step, jnp.zeros_like(step))
     return jnp.exp(by), jnp.expm1(by) / rate
@@ -89,8 +89,8 @@ def s5(
         def turned(sides, *basis):
             return jnp.concatenate([sides(b.astype(d.param_dtype)) for b in basis], 0)
 
-        B = turned(lambda b: b @ B.T, V.T.real, -V.T.imag).T  # the conjugate transpose of V, times B
-        C = turned(lambda b: b @ C, V.T.real, V.T.imag)
+        B = turned(lambda b: b @ B.T, np.real(V.T), -np.imag(V.T)).T  # the conjugate transpose of V, times B
+        C = turned(lambda b: b @ C, np.real(V.T), np.imag(V.T))
         return params | {
             "kernel": params["kernel"].at[:, : 2 * N].set(B),
             "output_kernel": C,

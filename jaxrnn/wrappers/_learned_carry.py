@@ -46,7 +46,8 @@ def learned_carry(cell: Cell) -> Cell:
         lambda params, carry: cell.output(params["cell"], carry),
         within(cell.plain_step),
         None if cell.sequence is None else sequence,
-        cell.gates,
+        element=within(cell.element),
+        gates=cell.gates,
     )
 
 
