@@ -30,13 +30,24 @@ def made(row):
     return jaxrnn.CELLS[name](**{"hidden_size": 5, **options}), reference.CATALOGUE[name]
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_values_and_gradients(row, key, rng):
+# Each as it takes x; those that know time also with the time between steps.
+WAYS = [
+    (row, timed) for row, (name, _) in ROWS.items() for timed in (False, True)[: 1 + reference.CATALOGUE[name].timed]
+]
+
+
+@pytest.mark.parametrize(("row", "timed"), WAYS, ids=lambda value: value if isinstance(value, str) else "x, dt" * value)
+def test_values_and_gradients(row, timed, key, rng):
     """Outputs, carries, and slopes along random directions, which are finite differences of the NumPy loop's."""
     cell, entry = made(row)
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
     step = functools.partial(entry.step, **options)
     params, carry, xs = problem(cell, key, T, BATCH, dtype="float64")
+    params = entry.domain(params)
+    if entry.timed:
+        xs = jnp.where(rng.random(xs.shape) < 0.3, jnp.nan, xs)  # a missing value
+        dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.05)
+        xs = (xs, dt) if timed else xs
     arguments = params, type(carry)(*entry.reached(*carry)), xs
     how = rows(rng, "lengths", "mask", "reset", time=T, batch=BATCH)._asdict()
     weights = normal_like(key, jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments))
@@ -52,7 +63,7 @@ def test_values_and_gradients(row, key, rng):
         return reference.run(step, params, initial, tuple(carry), xs, **how, batch=BATCH, hold=entry.hold)
 
     (_, outcome), grads = ours(cell, *arguments, how)
-    exact = double(arguments)
+    exact = jax.tree.map(lambda a: np.asarray(a) if a.dtype.kind in "biu" else double(a), arguments)
     assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", T))
     for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
         dead = np.asarray(g == 0).mean()
@@ -64,6 +75,8 @@ def test_values_and_gradients(row, key, rng):
     h = eps ** (1 / 3)
     for i, name in enumerate(("params", "carry", "xs")):
         way = jax.tree.map(lambda a: direction(rng, a), exact[i])
+        length = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way)))
+        way = jax.tree.map(lambda d, length=length: d / length, way)
         up, down = (
             float(dot(double(weights), by_loop(*exact[:i], moved(exact[i], side * h, way), *exact[i + 1 :])))
             for side in (1, -1)

@@ -38,7 +38,7 @@ def log_steps(size: int, shortest: float, longest: float) -> Callable:
 
 
 def held(log_decay: Any, frequency: Any, step: Any) -> tuple[jax.Array, jax.Array]:
-    """exp(Λ step) and (exp(Λ step) - 1) / Λ, with Λ = -exp(log_decay) + i frequency: a step with its input held."""
+    """Λ = -exp(log_decay) + i frequency over a step that holds its input: exp(Λ step) and (exp(Λ step) - 1) / Λ."""
     rate = lax.complex(-jnp.exp(log_decay), frequency)
     by = rate * lax.complex(step, jnp.zeros_like(step))
     return jnp.exp(by), jnp.expm1(by) / rate
