@@ -65,7 +65,11 @@ FAULTS = {
         "a tangent of params forgotten": ("for t in some]", "for t in some][::-1]", "tests/test_networks.py"),
     },
     "engines/_deferred/engine.py": {
-        "no sum over devices after the loop": ("    n = groups(carry)", "    n = 1", DEVICES),
+        "no sum over devices after the loop": (
+            "    n = groups(carry, batch_axes(cell, params, carry))",
+            "    n = 1",
+            DEVICES,
+        ),
         "NaN before a reset in what was saved": ("        saved = _where(asked, saved)\n", "", NAN),
         "NaN before a reset in the products after": (
             "xs, saved = _where(asked, xs), _where(asked, saved)",

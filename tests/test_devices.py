@@ -119,7 +119,7 @@ def test_no_groups_within_shard_map(name, key, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 2)
 
     def run(params, carry, xs):
-        assert groups(carry) == 1
+        assert groups(carry, carry.h.shape[:1]) == 1
         return jaxrnn.unroll(jaxrnn.gru(4), params, carry, xs, engine=engine)
 
     of_rows = P("rows"), P(None, "rows")

@@ -8,10 +8,16 @@ from typing import Any
 
 import jax
 
-from jaxrnn._core.cell import Carry
+from jaxrnn._core.cell import Carry, Cell, Params
 
 
-def groups(carry: Carry) -> int:
+def batch_axes(cell: Cell, params: Params, carry: Carry) -> tuple[int, ...]:
+    """The batch axes of a carry, whose leaves may be vectors, matrices, images or numbers."""
+    leaf, one = jax.tree.leaves(carry)[0], jax.tree.leaves(jax.eval_shape(cell.start, params))[0]
+    return leaf.shape[: leaf.ndim - one.ndim]
+
+
+def groups(carry: Carry, batch: tuple[int, ...]) -> int:
     """Into how many groups the first batch axis of a carry is to be cut: 1 where one device holds all rows.
 
     How rows are sharded is not known when a program is traced, only how many devices there are. Inside `jax.shard_map`
@@ -23,7 +29,7 @@ def groups(carry: Carry) -> int:
         devices = math.prod(size for name, size in mesh.shape.items() if name not in mesh.manual_axes)
     else:
         devices = jax.device_count()
-    return math.gcd(leaf.shape[0], devices) if leaf.ndim > 1 and leaf.size else 1
+    return math.gcd(batch[0], devices) if batch and leaf.size else 1
 
 
 def in_groups(n: int, run: Callable, params: Any, carry: Carry, xs: Any) -> Any:

@@ -33,7 +33,7 @@ from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, is_real, plan, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
 from jaxrnn.engines._deferred.tangent import with_tangent
-from jaxrnn.engines._groups import groups, in_groups
+from jaxrnn.engines._groups import batch_axes, groups, in_groups
 from jaxrnn.engines._scan import scan
 from jaxrnn.wrappers import with_reset
 
@@ -77,7 +77,7 @@ def _deferred(cell, params, carry, xs, chunk):
     p = "" if is_symbolic(xs) or not steps(xs) else planned(cell, params, carry, one_step(xs))
     if isinstance(p, str):
         return scan(cell, params, carry, xs)
-    n = groups(carry)
+    n = groups(carry, batch_axes(cell, params, carry))
     if n == 1:
         end, stacked = _over_time(cell, p, chunk, params, carry, xs)
     else:
@@ -96,9 +96,10 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
     assert isinstance(p, Plan)
     if chunk is None:
         u = jax.eval_shape(cell.drive, params, one_step(xs))
-        rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
+        rows = max(1, math.prod(batch_axes(cell, params, carry)))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(steps(xs), max(ROWS // rows, BYTES // size))
+    own_axes = jax.tree.leaves(carry)[0].ndim - len(batch_axes(cell, params, carry))
     rule = own_reverse(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
@@ -106,13 +107,15 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
         axes=(0, 1),  # first in the carry, after time in what is stacked
         written=functools.partial(_as_written, cell, p),
         along=functools.partial(_along, cell, p, chunk),
-        alone=functools.partial(_alone, len(jax.tree.leaves(params))),
+        alone=functools.partial(_alone, len(jax.tree.leaves(params)), own_axes),
     )
     return rule(params, carry, xs)
 
 
-def _alone(n, shapes, batched, gradient):
+def _alone(n, own_axes, shapes, batched, gradient):
     """Whether networks under `vmap` run one after the other, on a CPU; the first n leaves are params, then the carry.
+
+    own_axes: of the carry's first leaf, how many are no batch axes.
 
     XLA runs a product of several kernels as a product for each, at every step: large ones are out of cache by the next.
     """
@@ -121,7 +124,7 @@ def _alone(n, shapes, batched, gradient):
     if jax.default_backend() != "cpu" or shared:  # the loop would go from device to device
         return False
     size = max((math.prod(s) for s, b in zip(shapes[:n], batched, strict=False) if b and len(s) > 1), default=0)
-    return size * math.prod(shapes[n][:-1]) >= NETWORK if gradient else size >= KERNEL
+    return size * math.prod(shapes[n][: len(shapes[n]) - own_axes]) >= NETWORK if gradient else size >= KERNEL
 
 
 _compiled = jax.jit(_deferred, static_argnums=(0, 4))
@@ -243,6 +246,7 @@ def _along(cell, p: Plan, chunk, args, moving, given):
     leaves = enumerate(jax.tree.leaves(carry), sizes[0])
     d_carry = [there[i] if i in there else jnp.zeros_like(a) for i, a in leaves if is_real(a)]
     both = with_tangent(cell, of_params, of_xs, p.output_reads_real)
+    assert both.drive is not None
     params, xs = (params, [there[i] for i in of_params]), (xs, [there[i + end] for i in of_xs])
     params, carry, xs = varying_alike((params, (carry, d_carry), xs))
     try:

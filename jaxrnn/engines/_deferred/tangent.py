@@ -28,8 +28,11 @@ def with_tangent(cell: Cell, of_params: list[int], of_xs: list[int], output_read
     output_reads: for each real leaf of the carry, whether `cell.output` reads it.
     """
 
+    of_input = cell.drive
+    assert of_input is not None
+
     def drive(params, xs):
-        return _both(cell.drive, (params, of_params), (xs, of_xs))
+        return _both(of_input, (params, of_params), (xs, of_xs))
 
     def of(stage):
         def recur(params, state):
