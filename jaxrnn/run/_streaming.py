@@ -15,10 +15,12 @@ from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.devices import AXIS, sharing
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.loops import loop
 from jaxrnn._core.rows import select
 from jaxrnn.engines import scan
+from jaxrnn.run._packing import after, packing
 from jaxrnn.run._unroll import unroll
 
 # Params of up to this many bytes are compiled in as constants: each array argument costs 0.4 us per call. Larger ones
@@ -72,9 +74,9 @@ class Streaming:
         else:
             carry = arrays.ours(carry, "carry")
             makes = "cell.initial_carry(params, batch_shape) makes one"
-            _fits(carry, _after(batch, self.row), "carry", makes)
+            _fits(carry, after(batch, self.row), "carry", makes)
             rows = self._pack(carry)
-        return State(rows, jnp.array(np.broadcast_to(active, batch)) if batch else None)
+        return self._there(State(rows, jnp.array(np.broadcast_to(active, batch)) if batch else None))
 
     def step(self, state: State, x: Inputs) -> tuple[State, Any]:
         """x [B, D] -> (state, y [B, H]); with steps=k, xs [k, B, D] -> (state, ys [k, B, H]). NumPy arrays work too.
@@ -103,7 +105,7 @@ class Streaming:
         """End the stream in `slot`: from now on its carry is held and its y is 0."""
         slot, active = self._slot(state, slot), np.array(state.active)
         active[slot] = False
-        return State(state.rows, jnp.asarray(active))
+        return self._there(State(state.rows, jnp.asarray(active)))
 
     def carry(self, state: State, slot: int | None = None) -> Carry:
         """A copy of the carry in `slot` (None: of all streams), dropped or not; the state can still be used."""
@@ -111,6 +113,12 @@ class Streaming:
             return self._take(state.rows, self._slot(state, slot))
         _usable(state, self.state)
         return self._unpack(state.rows)
+
+    def _there(self, state: State) -> State:
+        """The state, its rows on the devices that share them."""
+        return jax.tree.map(
+            lambda a, like: a if like.sharding is None else jax.device_put(a, like.sharding), state, self.state
+        )
 
     def _slot(self, state: State, slot: Any) -> Any:
         if self.streams is None:
@@ -134,7 +142,13 @@ class Streaming:
 
 
 def streaming(
-    cell: Any, params: Params, x: Inputs | None = None, *, streams: int | None = None, steps: int | None = None
+    cell: Any,
+    params: Params,
+    x: Inputs | None = None,
+    *,
+    streams: int | None = None,
+    steps: int | None = None,
+    devices: int | None = None,
 ) -> Streaming:
     """Compile `cell` for serving step by step from Python, with a state passed in and returned.
 
@@ -175,16 +189,14 @@ def streaming(
                 f"{cell!r} does not say what it takes"
             )
         x = asks(params)
-    x, first = _after((*time, *batch), x), cell.initial_carry(params)
-    row = _after((), first)
-    carry = _after(batch, row)
-    pack, unpack = _packing(row)
-    place = _place(params)
+    x, first = after((*time, *batch), x), cell.initial_carry(params)
+    row = after((), first)
+    carry = after(batch, row)
+    pack, unpack = packing(row)
 
-    def ahead(f, *like, donate=()):
-        """f compiled for arguments `like`: shapes stand for arrays on `place`, arrays stay where they are."""
-        placed = jax.tree.map(lambda a: a.update(sharding=place) if isinstance(a, jax.ShapeDtypeStruct) else a, like)
-        return jax.jit(f, donate_argnums=donate, out_shardings=place).lower(*placed).compile()
+    def ahead(f, *like, out, donate=()):
+        """f compiled for arguments `like`: shapes stand for arrays where they say, arrays stay where they are."""
+        return jax.jit(f, donate_argnums=donate, out_shardings=out).lower(*like).compile()
 
     def over(params, carry, x):
         if not time:
@@ -194,7 +206,7 @@ def streaming(
             if products == 1 and max(a.size for a in jax.tree.leaves(carry)) <= SMALL:
                 return scan(cell, params, carry, x)
             return unroll(cell, params, carry, x)
-        y = _after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
+        y = after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
         shapes = functools.partial(jax.tree.map, jnp.shape)
         # Not if `apply` returns one y for all steps, as a classifier's does.
         if hasattr(cell, "apply") and shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y):
@@ -218,13 +230,23 @@ def streaming(
         return unpack(jax.tree.map(lambda a: a[slot], rows))
 
     _fits(jax.eval_shape(over, params, carry, x)[0], carry, "carry", f"a step of {cell!r} must return it as it came")
-    state = State(jax.eval_shape(pack, carry), jax.ShapeDtypeStruct(batch, "bool") if batch else None)
-    if place is None and sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(_after((), params))) <= CONSTANTS:
-        step = ahead(functools.partial(run, params), *state, x, donate=(0,))
+    whole = rows = of_x = _place(params)
+    at_home = whole is None
+    if at_home and (mesh := sharing(batch[0] if batch else 0, devices)) is not None:
+        whole, rows, of_x = (
+            NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,), (*[None] * len(time), AXIS))
+        )
+        params = jax.device_put(params, whole)
+    state = State(
+        _at(rows, jax.eval_shape(pack, carry)), _at(rows, jax.ShapeDtypeStruct(batch, "bool")) if batch else None
+    )
+    x_there, out = _at(of_x, x), (rows, of_x)
+    if at_home and sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(after((), params))) <= CONSTANTS:
+        step = ahead(functools.partial(run, params), *state, x_there, out=out, donate=(0,))
     else:
-        step = functools.partial(ahead(run, params, *state, x, donate=(1,)), params)
-    packed = jax.jit(pack, out_shardings=place)
-    slot = jax.ShapeDtypeStruct((), "int32")
+        step = functools.partial(ahead(run, params, *state, x_there, out=out, donate=(1,)), params)
+    packed = jax.jit(pack, out_shardings=whole)
+    slot, one = _at(whole, (jax.ShapeDtypeStruct((), "int32"), jax.eval_shape(pack, row)))
     return Streaming(
         cell=cell,
         streams=streams,
@@ -236,30 +258,9 @@ def streaming(
         _pack=packed,
         _unpack=jax.jit(unpack),
         _step=step,
-        _add=ahead(add, *state, slot, jax.eval_shape(pack, row), donate=(0, 1)) if batch else None,
-        _take=ahead(take, state.rows, slot) if batch else None,
+        _add=ahead(add, *state, slot, one, out=rows, donate=(0, 1)) if batch else None,
+        _take=ahead(take, state.rows, slot, out=whole) if batch else None,
     )
-
-
-def _packing(row: Carry) -> tuple[Callable, Callable]:
-    """(pack, unpack): from a carry with any leading axes to one array [..., N] for each dtype, and back."""
-    likes, structure = jax.tree.flatten(row)
-    types = list(dict.fromkeys(a.dtype for a in likes))
-
-    def pack(carry):
-        leaves = zip(jax.tree.leaves(carry), likes, strict=True)
-        flat = [a.reshape(*a.shape[: a.ndim - like.ndim], like.size) for a, like in leaves]
-        return tuple(jnp.concatenate([a for a in flat if a.dtype == t], -1) for t in types)
-
-    def unpack(rows):
-        leaves, end = [], dict.fromkeys(types, 0)
-        for like in likes:
-            begin, end[like.dtype] = end[like.dtype], end[like.dtype] + like.size
-            a = rows[types.index(like.dtype)][..., begin : end[like.dtype]]
-            leaves.append(a.reshape(*a.shape[:-1], *like.shape))
-        return jax.tree.unflatten(structure, leaves)
-
-    return pack, unpack
 
 
 def _place(params: Params) -> Sharding | None:
@@ -271,9 +272,9 @@ def _place(params: Params) -> Sharding | None:
     return away[0] if away else None
 
 
-def _after(axes: tuple[int, ...], tree: Any) -> Any:
-    """The shapes and dtypes of a pytree, with these leading axes added."""
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*axes, *a.shape), a.dtype), jax.eval_shape(lambda: tree))
+def _at(where: Sharding | None, tree: Any) -> Any:
+    """Shapes for arrays there."""
+    return jax.tree.map(lambda a: a.update(sharding=where), tree)
 
 
 def _usable(state: Any, like: State) -> None:

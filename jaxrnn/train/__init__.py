@@ -2,7 +2,7 @@
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
-from jaxrnn.train._devices import data_parallel
+from jaxrnn.train._devices import data_parallel, spread
 from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
 from jaxrnn.train._seal import Damaged
 from jaxrnn.train._truncated_bptt import Losses as Losses
@@ -23,6 +23,7 @@ __all__ = [
     "make_update",
     "next_symbol",
     "regularizers",
+    "spread",
     "start",
     "truncated_bptt",
     "weighted",

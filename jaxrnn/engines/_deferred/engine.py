@@ -71,7 +71,7 @@ def _deferred(cell, params, carry, xs, chunk):
     p = "" if is_symbolic(xs) or not steps(xs) else planned(cell, params, carry, one_step(xs))
     if isinstance(p, str):
         return scan(cell, params, carry, xs)
-    n = groups(carry)
+    n = groups(cell, params, carry, xs)
     if n == 1:
         end, stacked = _over_time(cell, p, chunk, params, carry, xs)
     else:
