@@ -11,16 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
-from jaxrnn._core.devices import AXIS, sharing
+from jaxrnn._core.devices import AXIS
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.loops import loop
 from jaxrnn._core.rows import select
 from jaxrnn.engines import scan
 from jaxrnn.run._packing import after, packing
+from jaxrnn.run._places import at, guarded, place_of, streams_over
 from jaxrnn.run._unroll import unroll
 
 # Params of up to this many bytes are compiled in as constants: each array argument costs 0.4 us per call. Larger ones
@@ -165,6 +166,9 @@ def streaming(
     streams: B, the number of streams in each call; None: one stream, without a stream axis.
     steps: k, the number of steps in each call, run in one compiled loop: xs [k, B, D] -> ys [k, B, H]; None or 1: one
         step, without a time axis.
+    devices: how many of this process's devices share the streams; as many take part as divide B. None: all, for calls
+        of several steps that compute enough to be worth it. On a CPU `jaxrnn.cores_as_devices()`, before all else,
+        makes them of its cores.
 
     Everything is compiled here, for these params. A state can be used once: a call reuses its memory for the next
     state, and passing it again raises an error; a call that raises leaves it as it was. Streams are independent.
@@ -230,23 +234,25 @@ def streaming(
         return unpack(jax.tree.map(lambda a: a[slot], rows))
 
     _fits(jax.eval_shape(over, params, carry, x)[0], carry, "carry", f"a step of {cell!r} must return it as it came")
-    whole = rows = of_x = _place(params)
+    whole = rows = of_x = place_of(params)
     at_home = whole is None
-    if at_home and (mesh := sharing(batch[0] if batch else 0, devices)) is not None:
+    if at_home and (mesh := streams_over(batch, steps or 1, params, devices)) is not None:
         whole, rows, of_x = (
             NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,), (*[None] * len(time), AXIS))
         )
         params = jax.device_put(params, whole)
     state = State(
-        _at(rows, jax.eval_shape(pack, carry)), _at(rows, jax.ShapeDtypeStruct(batch, "bool")) if batch else None
+        at(rows, jax.eval_shape(pack, carry)), at(rows, jax.ShapeDtypeStruct(batch, "bool")) if batch else None
     )
-    x_there, out = _at(of_x, x), (rows, of_x)
+    x_there, out = at(of_x, x), (rows, of_x)
     if at_home and sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(after((), params))) <= CONSTANTS:
         step = ahead(functools.partial(run, params), *state, x_there, out=out, donate=(0,))
     else:
         step = functools.partial(ahead(run, params, *state, x_there, out=out, donate=(1,)), params)
+    if rows is not whole:
+        step = guarded(step)
     packed = jax.jit(pack, out_shardings=whole)
-    slot, one = _at(whole, (jax.ShapeDtypeStruct((), "int32"), jax.eval_shape(pack, row)))
+    slot, one = at(whole, (jax.ShapeDtypeStruct((), "int32"), jax.eval_shape(pack, row)))
     return Streaming(
         cell=cell,
         streams=streams,
@@ -261,20 +267,6 @@ def streaming(
         _add=ahead(add, *state, slot, one, out=rows, donate=(0, 1)) if batch else None,
         _take=ahead(take, state.rows, slot, out=whole) if batch else None,
     )
-
-
-def _place(params: Params) -> Sharding | None:
-    """The sharding for everything but the params: a copy on each of their devices; None: JAX's default device."""
-    here = jnp.zeros(()).devices()
-    away = [a.sharding for a in jax.tree.leaves(params) if isinstance(a, jax.Array) and a.devices() != here]
-    if away and isinstance(away[0], NamedSharding):
-        return NamedSharding(away[0].mesh, PartitionSpec())
-    return away[0] if away else None
-
-
-def _at(where: Sharding | None, tree: Any) -> Any:
-    """Shapes for arrays there."""
-    return jax.tree.map(lambda a: a.update(sharding=where), tree)
 
 
 def _usable(state: Any, like: State) -> None:
