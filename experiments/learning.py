@@ -18,7 +18,8 @@ def learner(
     """`learn(key, data) -> (params, losses [steps])`: AdamW on random batches, one compiled loop for every key.
 
     init(key) -> params. data: a pytree of arrays [N, ...]; loss(params, the same of some rows [batch, ...], key) -> [].
-    Rows are shared among devices. The learning rate falls from `rate` to 0 along a cosine; norm: the largest of a gradient.
+    Rows are shared among devices. The learning rate falls from `rate` to 0 along a cosine; norm: the largest of a
+    gradient.
     """
     schedule = optax.cosine_decay_schedule(rate, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(norm), optax.adamw(schedule, weight_decay=decay))
