@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import jaxrnn
 from benchmarks.protocol import Contender, compiled, engines, total_size
@@ -156,18 +157,21 @@ JAX_PEERS: dict[str, tuple[str, str, Callable, tuple[str, ...]]] = {
     "cudnn": ("jax", "jax", cudnn, ("lstm",)),  # on a GPU
 }
 PEERS = (*JAX_PEERS, "torch")
+TIME_FIRST = ("jaxrnn", "haiku", "cudnn")
 
 
 def present(peer: str) -> bool:
     """Whether a peer can run here, on the device that JAX runs on."""
     gpu = jax.default_backend() == "gpu"
     if peer == "torch":
-        if importlib.util.find_spec("torch") is None:
-            return False
-        import torch
-
-        return torch.cuda.is_available() or not gpu
+        return importlib.util.find_spec("torch") is not None and (not gpu or torch_sees_gpu())
     return importlib.util.find_spec(JAX_PEERS[peer][1]) is not None and (peer != "cudnn" or gpu)
+
+
+def torch_sees_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def outputs_of(apply: Callable, params: Any, xs: jax.Array) -> tuple[Callable, Any, jax.Array]:
@@ -188,52 +192,25 @@ WHAT = {"forward": outputs_of, "gradient": gradient_of}
 
 
 def contender(name: str, cell: str, shape: tuple, what: str, dtype: str = "float32", engine=None) -> Contender:
-    """`name`, jaxrnn or a peer, compiled and called once, its results looked at: outputs or a whole gradient."""
-    if name == "torch":
-        made = torch_nn(cell, *shape, dtype)[what]
-    else:
-        make = functools.partial(ours, engine=engine) if name == "jaxrnn" else JAX_PEERS[name][2]
-        made = compiled(*WHAT[what](*make(cell, *shape, dtype)))
-    check(made.call(), cell, shape, what)
-    return made
+    """`name`, jaxrnn or a JAX peer, compiled for one device or, where there are more, for rows shared among them."""
+    make = functools.partial(ours, engine=engine) if name == "jaxrnn" else JAX_PEERS[name][2]
+    apply, params, xs = make(cell, *shape, dtype)
+    params, xs = over_devices(params, xs, axis=1 if name in TIME_FIRST else 0)
+    return compiled(*WHAT[what](apply, params, xs))
+
+
+def over_devices(params: Any, xs: Any, *, axis: int) -> Any:
+    """The same, on all devices: of each array of xs an equal share of that axis, and of params a copy."""
+    if jax.device_count() == 1:
+        return params, xs
+    mesh = Mesh(np.array(jax.devices()), ("rows",), axis_types=(AxisType.Auto,))
+    rows = NamedSharding(mesh, PartitionSpec(*[None] * axis, "rows"))
+    return jax.device_put(params, NamedSharding(mesh, PartitionSpec())), jax.device_put(xs, rows)
 
 
 def torch_device() -> str:
     """PyTorch's name for the device that JAX runs on."""
     return "cuda" if jax.default_backend() == "gpu" else "cpu"
-
-
-def torch_wait(result: Any) -> Any:
-    """The result, when it is there."""
-    if torch_device() == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
-    return result
-
-
-def torch_nn(cell, B, T, D, H, dtype="float32"):
-    """{"forward": ..., "gradient": ...} of torch.nn. In bfloat16 its parameters are bfloat16 too: its fastest way."""
-    import torch
-
-    device = torch_device()
-    make = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
-    rnn = make(D, H).to(device, getattr(torch, dtype))
-    xs = np.array(inputs(B, T, D, "float32", time_major=True))
-    xs = torch.from_numpy(xs).to(device, getattr(torch, dtype)).requires_grad_()
-
-    def forward():
-        with torch.no_grad():
-            return torch_wait(rnn(xs)[0])
-
-    def gradient():
-        rnn.zero_grad()
-        xs.grad = None
-        loss = rnn(xs)[0].float().square().sum()
-        loss.backward()
-        return torch_wait((loss, ([p.grad for p in rnn.parameters()], xs.grad)))
-
-    return {"forward": Contender(forward), "gradient": Contender(gradient)}
 
 
 def check(result: Any, cell: str, shape: tuple, what: str) -> None:

@@ -1,16 +1,22 @@
 """A whole sequence, forward and with its gradient, beside every library: is jaxrnn the fastest, and how near the floor?
 
 Ratios are theirs / jaxrnn: above 1, jaxrnn is the faster. The floor is what the matrix products alone would take at
-the speed of this machine's best product. The contenders are in `contenders.py`.
+the speed of this machine's best product. "On cores": a device of JAX for each core, the batch's rows shared among them,
+in a process of its own; a JAX peer counts there in the better of its two forms, and ours runs on one device where the
+rows cannot be shared equally. PyTorch has a process of its own. The contenders are in `contenders.py`, `in_torch.py`.
 """
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks.contenders import ALL, JAX_PEERS, PEERS, WHAT, contender, present
-from benchmarks.protocol import Report, floor_ms, gemm_peak, geometric_mean, interleaved, rnn_flops, setting, show
+import jax
+
+from benchmarks import in_torch
+from benchmarks.contenders import ALL, JAX_PEERS, PEERS, WHAT, check, contender, present, torch_device
+from benchmarks.protocol import Report, floor_ms, geometric_mean, rnn_flops, setting, show
 from benchmarks.protocol import table_row as row_of
+from benchmarks.turns import Apart, Contender, Times, cores, interleaved
 
 # B, T, D, H
 SHAPES = (
@@ -24,6 +30,7 @@ SHAPES = (
     "4,2000,16,64",
 )
 JAX, TORCH, FLOOR = "best JAX peer / jaxrnn", "torch / jaxrnn", "floor / jaxrnn"
+BEST, TORCH_BEST = "best JAX peer / jaxrnn on cores", "torch / jaxrnn on cores"
 
 
 def table(
@@ -42,47 +49,74 @@ def table(
     if unknown := set(peers) - set(PEERS):
         sys.exit(f"peers: expected some of {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
     here = [name for name in peers if present(name)]
-    facts = setting("flax", *dict.fromkeys(JAX_PEERS[n][0] if n in JAX_PEERS else n for n in here if n != "cudnn"))
-    facts |= {"type": dtype, "engine": engine or "as unroll chooses"}
-    if "torch" in here:
-        import torch
+    return rows_of(shapes, cells, here, dtype, engine, seconds)
 
-        facts["threads of torch"] = str(torch.get_num_threads())
-    facts["best product"] = f"{gemm_peak(dtype) / 1e9:.0f} GFLOP/s"
-    ratios = [JAX, *([TORCH] if "torch" in here else []), FLOOR]
-    names = [f"{name} ms" for name in ("jaxrnn", *here)]
-    report = Report(facts, ["cell", "B, T, D, H", "what", *names, *ratios, "temporary MB", "compile s"])
+
+def rows_of(shapes, cells, peers, dtype, engine, seconds) -> Report:
+    """The table for peers that are here."""
+    packages = dict.fromkeys(JAX_PEERS[n][0] if n in JAX_PEERS else n for n in peers if n != "cudnn")
+    facts = setting("flax", *packages, dtype=dtype)
+    facts |= {"type": dtype, "engine": engine or "as unroll chooses"}
+    many = Apart(cores()) if jax.default_backend() == "cpu" and cores() > 1 else None
+    torch = Apart() if "torch" in peers else None
+    ratios = [JAX, *([BEST] if many else []), *([TORCH] if torch else [])]
+    ratios += [*([TORCH_BEST] if many and torch else []), FLOOR]
+    names = ["jaxrnn", *(["jaxrnn on cores"] if many else []), *peers]
+    columns = ["cell", "B, T, D, H", "what", *(f"{name} ms" for name in names), *ratios, "temporary MB", "compile s"]
+    report = Report(facts, columns)
     for cell in cells:
         for shape in shapes:
             for what in WHAT:
-                report.add(row(report, cell, tuple(map(int, shape.split(","))), what, here, dtype, engine, seconds))
+                problem = cell, tuple(map(int, shape.split(","))), what, dtype
+                report.add(row(report, problem, peers, engine, seconds, many, torch))
     report.notes.insert(0, summary(report.rows, ratios))
     return report
 
 
-def row(report, cell, shape, what, peers, dtype, engine, seconds) -> dict:
-    """All contenders, side by side on one problem."""
-    mine = contender("jaxrnn", cell, shape, what, dtype, engine)
-    able = [name for name in peers if name == "torch" or cell in JAX_PEERS[name][3]]
-    theirs = report.build({n: lambda n=n: contender(n, cell, shape, what, dtype) for n in able})
-    made = {"jaxrnn": mine, **theirs}
+def row(report, problem, peers, engine, seconds, many, torch) -> dict:
+    """All contenders, side by side on one problem: in this process, on many devices in another, PyTorch in a third."""
+    cell, shape, what, dtype = problem
+    able = ["jaxrnn", *(name for name in peers if name == "torch" or cell in JAX_PEERS[name][3])]
+    makers = {n: lambda n=n: contender(n, *problem, engine) for n in able if n != "torch"}
+    if many and shape[0] % cores() == 0:
+        makers |= {f"{n} on cores": lambda n=n: many.make(contender, n, n, *problem, engine) for n in makers}
+    if "torch" in able:
+        makers["torch"] = lambda: torch.make(in_torch.layer, "torch", *problem, torch_device())
+    made = report.build({name: lambda make=make: checked(make(), *problem[:3]) for name, make in makers.items()})
     times = interleaved({name: each.call for name, each in made.items()}, seconds=seconds)
     found = {"cell": cell, "B, T, D, H": ", ".join(map(str, shape)), "what": what}
     for name, each in made.items():
         found[f"{name} ms"], found[f"{name} median ms"] = times[name]
         if name != "torch":
             found[f"{name} temporary MB"], found[f"{name} compile s"] = each.temporary_mb, each.compile_s
+    mine = made["jaxrnn"]
     found["temporary MB"], found["compile s"] = mine.temporary_mb, mine.compile_s
-    best, jax_peers = times["jaxrnn"], [times[name] for name in theirs if name != "torch"]
-    if jax_peers:
-        found[JAX] = min(t.minimum for t in jax_peers) / best.minimum
-        found[f"{JAX}, medians"] = min(t.median for t in jax_peers) / best.median
-    if "torch" in times:
-        found[TORCH] = times["torch"].minimum / best.minimum
-        found[f"{TORCH}, medians"] = times["torch"].median / best.median
+    found |= compared(times)
     found["floor ms"] = floor_ms(rnn_flops(cell, *shape, what), dtype)
-    found[FLOOR] = found["floor ms"] / best.minimum
+    found[FLOOR] = found["floor ms"] / times["jaxrnn"].minimum
     return found
+
+
+def compared(times: dict[str, Times]) -> dict[str, float]:
+    """The ratios: on one device each; and ours on cores, where rows can be shared, beside the better of their forms."""
+    theirs = [name for name in times if not name.startswith(("jaxrnn", "torch"))]
+    single = [times[name] for name in theirs if not name.endswith(" on cores")]
+    one, on_cores = times["jaxrnn"], times.get("jaxrnn on cores", times["jaxrnn"])
+    pairs = {JAX: (single, one), BEST: ([times[name] for name in theirs], on_cores)}
+    if "torch" in times:
+        pairs |= {TORCH: ([times["torch"]], one), TORCH_BEST: ([times["torch"]], on_cores)}
+    found = {}
+    for ratio, (others, mine) in pairs.items():
+        if others:
+            found[ratio] = min(t.minimum for t in others) / mine.minimum
+            found[f"{ratio}, medians"] = min(t.median for t in others) / mine.median
+    return found
+
+
+def checked(made: Contender, cell: str, shape: tuple, what: str) -> Contender:
+    """The same contender, whose results were looked at: outputs or a whole gradient."""
+    check(made.call(), cell, shape, what)
+    return made
 
 
 def summary(rows: list[dict], ratios: list[str]) -> str:

@@ -1,24 +1,21 @@
-"""How things are timed here, and how a table is kept: contenders in one process, in turn; the least and the median.
+"""How things are timed here, and how a table is kept: contenders take turns (`turns.py`); the least and the median.
 
 A contender is a call that returns when its work is done. Compilation is timed apart, and the memory that a compiled
 program takes for itself is read from the program. A floor is the least time that the matrix products alone could take,
-at the speed of the best product of this machine, measured in the same process.
+at the speed of the best product of this machine, measured in the same run.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib.metadata
 import math
 import os
 import platform
-import random
 import re
-import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, leave room for the other libraries
 
@@ -27,49 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
+from benchmarks.turns import Contender, cores, interleaved
 
 jax.config.update("jax_enable_compilation_cache", False)  # else seconds to compile would be seconds to read a file
-
-
-class Times(NamedTuple):
-    """Milliseconds."""
-
-    minimum: float
-    median: float
-
-
-def interleaved(
-    contenders: dict[str, Callable[[], object]], *, seconds: float = 4.0, least: int = 7
-) -> dict[str, Times]:
-    """Milliseconds of each contender: name -> (minimum, median).
-
-    Each is a call that returns when its work is done. One call of each is not counted; then they take turns, so that a
-    slow minute of a shared machine is slow for all, for `seconds` in all or `least` rounds. Each round has an order of
-    its own: threads of one library that still wait for work must not fall on the same neighbour every time.
-    """
-    for call in contenders.values():
-        call()
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    turns, draw = list(contenders.items()), random.Random(0)
-    began, rounds = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds or rounds < least:
-        draw.shuffle(turns)
-        for name, call in turns:
-            start = time.perf_counter()
-            call()
-            times[name].append(1e3 * (time.perf_counter() - start))
-        rounds += 1
-    return {name: Times(min(t), statistics.median(t)) for name, t in times.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Contender:
-    """Something to be timed."""
-
-    call: Callable[[], Any]  # returns its results, when they are there
-    compile_s: float | None = None  # seconds to trace, lower and compile
-    temporary_mb: float | None = None  # what the compiled program allocates beside arguments and results
-    total_mb: float | None = None  # the same with arguments and results
 
 
 def ahead(f: Callable, *args: Any) -> tuple[Callable, dict[str, float]]:
@@ -99,7 +56,7 @@ def gemm_peak(dtype: str = "float32") -> float:
     product = functools.partial(jnp.dot, preferred_element_type=jnp.float32)
     squares = [jax.random.normal(jax.random.key(0), (n, n)).astype(dtype) for n in sizes]
     calls = {str(n): compiled(product, a, a).call for n, a in zip(sizes, squares, strict=True)}
-    times = interleaved(calls, seconds=3.0)
+    times = interleaved(calls, seconds=1.5)
     return max(2 * n**3 / (1e-3 * times[str(n)].minimum) for n in sizes)
 
 
@@ -125,8 +82,8 @@ def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
-def setting(*packages: str) -> dict[str, str]:
-    """What a table depends on: versions, device, threads. No date: a table is reprinted, not dated."""
+def setting(*packages: str, dtype: str = "float32") -> dict[str, str]:
+    """What a table depends on: versions, device, cores, its best product. No date: a table is reprinted, not dated."""
     found = {"python": platform.python_version()}
     for package in ("jax", "jaxlib", *packages):
         try:
@@ -134,8 +91,8 @@ def setting(*packages: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return found | {"device": f"{device.platform}, {_name(device)}", "threads": str(cores)}
+    found |= {"device": f"{device.platform}, {_name(device)}", "cores": str(cores())}
+    return found | {"best product": f"{gemm_peak(dtype) / 1e9:.0f} GFLOP/s"}
 
 
 def _name(device: jax.Device) -> str:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.run                            every table, each in a process of its own
     python -m benchmarks.run peers                      one
+    python -m benchmarks.run quick                      the ratios of this machine, in under three minutes; printed only
     python -m benchmarks.run peers --cells lstm --shapes 1,1000,64,128 --seconds 1
                                                         a slice of it: printed only, unless --name is given
 
@@ -29,9 +30,11 @@ TABLES = (
     "packing",
     "composition",
     "derivatives",
+    "real_uses",
     "exported",
     "eight_bits",
 )
+SLICES = ("quick",)  # printed only, and not by a run of all
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -62,7 +65,7 @@ def main(arguments: list[str]) -> int:
     """The exit status: how many tables failed."""
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
-            print(__doc__, f"\nTables: {', '.join(TABLES)}; --help after a table's name for its options.")
+            print(__doc__, f"\nTables: {', '.join(TABLES + SLICES)}; --help after a table's name for its options.")
             return 0
         # One process each: what a table leaves in memory, or sets, is not the next one's.
         command = [sys.executable, "-m", "benchmarks.run"]
@@ -71,13 +74,13 @@ def main(arguments: list[str]) -> int:
             subprocess.run([*command, name, *arguments], cwd=root, check=False).returncode != 0 for name in TABLES
         )
     name, *rest = arguments
-    if name not in TABLES:
-        sys.exit(f"{name}: no such table; there are {', '.join(TABLES)}")
+    if name not in TABLES + SLICES:
+        sys.exit(f"{name}: no such table; there are {', '.join(TABLES + SLICES)}")
     options = options_of(name, rest)
     to = options.pop("name")
     report = importlib.import_module(f"benchmarks.{name}").table(**options)
     print("\n" + "\n\n".join(getattr(report, "notes", [report])))  # a Report has printed its rows already
-    if to or not set(options) - {"seconds"}:  # a slice must not take the place of the whole table
+    if to or (name in TABLES and not set(options) - {"seconds"}):  # a slice must not take the place of the whole table
         write(report, to or name)
     return 0
 

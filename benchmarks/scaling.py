@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.contenders import WHAT, linen, ours
-from benchmarks.protocol import Report, compiled, engines, floor_ms, gemm_peak, interleaved, rnn_flops, setting
+from benchmarks.protocol import Report, compiled, engines, floor_ms, interleaved, rnn_flops, setting
 
 AXES = {
     "T": (8, 32, 128, 512, 2048),
@@ -32,7 +32,6 @@ def table(
     seconds: how long each point is timed. what: gradient or forward. axes: which of T, B, H.
     """
     facts = setting("flax") | {"cell": cell, "what": what, "type": "float32"}
-    facts["best product"] = f"{gemm_peak() / 1e9:.0f} GFLOP/s"
     report = Report(facts, ["axis", "B, T, D, H", *(f"{name} ms" for name in (*engines(), PEER, FLOOR))])
     measured: dict[tuple, dict] = {}
     for axis in axes:

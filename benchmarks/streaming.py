@@ -3,8 +3,9 @@
 "call": one step in each call from Python; "loop": 1000 steps in each call. In both, a NumPy array goes in, the state
 goes in and comes out, and the output is waited for and is a NumPy array. B = 1, D = H, float32. Each peer as its own
 users would write it: flax's cell under `jax.jit`, by itself and in a `lax.scan`; `torch.nn.LSTMCell` and `nn.LSTM`
-(GRU alike) under `torch.inference_mode`; the LSTM operator of ONNX in a session of ONNX Runtime. The last two are timed
-with one thread and with as many as there are cores, and the faster counts; XLA takes what it wants.
+(GRU alike) under `torch.inference_mode`; the LSTM operator of ONNX in a session of ONNX Runtime. The last two have a
+process each (`servers.py`), and are timed with one thread and with as many as there are cores: the faster counts; XLA
+takes what it wants.
 
 A second table is of many streams: steps of a stream per second, all B of them together, by `devices=1` and by a device
 for each core, in calls of one step and of 16.
@@ -15,37 +16,19 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
-import os
-from importlib import metadata
 
 import jax
 import numpy as np
 
 import jaxrnn
-from benchmarks.protocol import interleaved
+from benchmarks import servers
+from benchmarks.protocol import setting
+from benchmarks.servers import LOOP, inputs, served
+from benchmarks.turns import Apart, cores, interleaved
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
-LOOP = 1000
 LINEN = {"lstm": "OptimizedLSTMCell", "gru": "GRUCell"}
-THREADS = (1, os.cpu_count() or 1)
-
-
-def inputs(*shape):
-    return np.random.default_rng(0).standard_normal(shape, np.float32)
-
-
-def served(step, state, x, calls):
-    """So many calls of `step(state, x) -> (state, y)`, each with the state of the one before."""
-    kept = [state]
-
-    def call():
-        state = kept[0]
-        for _ in range(calls):
-            state, y = step(state, x)
-        kept[0] = state
-        return y
-
-    return call
+THREADS = (1, cores())
 
 
 def ours(cell, H, calls):
@@ -84,88 +67,24 @@ def linen(cell, H, calls):
     return {"call": serve(one, inputs(1, H), calls), "loop": serve(many, inputs(LOOP, 1, H), 1)}
 
 
-def torch_nn(cell, H, calls, threads):
-    """nn.LSTMCell and nn.LSTM; the state of an LSTM is a pair, that of a GRU one tensor."""
-    import torch
-
-    one = getattr(torch.nn, f"{cell.upper()}Cell")(H, H)
-    many = getattr(torch.nn, cell.upper())(H, H)
-
-    def cell_step(state, x):
-        state = one(torch.from_numpy(x), state)
-        return state, (state[0] if cell == "lstm" else state).numpy()
-
-    def sequence(state, xs):
-        ys, state = many(torch.from_numpy(xs), state)
-        return state, ys.numpy()
-
-    def serve(step, x, calls):
-        call = torch.inference_mode()(served(step, None, x, calls))
-
-        def with_threads():
-            torch.set_num_threads(threads)
-            return call()
-
-        return with_threads
-
-    return {
-        "call, cell": serve(cell_step, inputs(1, H), calls),
-        "call": serve(sequence, inputs(1, 1, H), calls),
-        "loop": serve(sequence, inputs(LOOP, 1, H), 1),
-    }
+# name -> (maker, the module that it needs, ways to serve); those of `servers` run in a process of their own.
+PEERS = {
+    "linen": (linen, "flax", ("call", "loop")),
+    "torch": (servers.torch_nn, "torch", ("call, cell", "call", "loop")),
+    "onnxruntime": (servers.onnx, "onnxruntime", ("call", "loop")),
+}
 
 
-def onnx(cell, H, calls, threads):
-    """The operator of that name, its weights within the model, any number of steps in a run."""
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
-
-    gates, states = {"lstm": (4, ["h", "c"]), "gru": (3, ["h"])}[cell]
-    shapes = {"W": (1, gates * H, H), "R": (1, gates * H, H), "B": (1, 2 * gates * H)}
-    weights = [numpy_helper.from_array(inputs(*shape) / np.float32(H**0.5), name) for name, shape in shapes.items()]
-    node = helper.make_node(
-        cell.upper(),
-        ["X", "W", "R", "B", "", *states],
-        ["Y", *(f"{s}_next" for s in states)],
-        hidden_size=H,
-        **({"linear_before_reset": 1} if cell == "gru" else {}),
-    )
-    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
-    graph = helper.make_graph(
-        [node],
-        cell,
-        [value("X", ["T", 1, H]), *(value(s, [1, 1, H]) for s in states)],
-        [value("Y", ["T", 1, 1, H]), *(value(f"{s}_next", [1, 1, H]) for s in states)],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # A thread that waits by spinning would take the core from whoever's turn is next.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-    def step(state, x):
-        y, *state = session.run(None, {"X": x, **dict(zip(states, state, strict=True))})
-        return state, y
-
-    zeros = [np.zeros((1, 1, H), np.float32) for _ in states]
-    return {
-        "call": served(step, zeros, inputs(1, 1, H), calls),
-        "loop": served(step, zeros, inputs(LOOP, 1, H), 1),
-    }
-
-
-PEERS = {"linen": (linen, "flax"), "torch": (torch_nn, "torch"), "onnxruntime": (onnx, "onnxruntime")}
-
-
-def contenders(cell, H, calls, peers):
+def contenders(cell, H, calls, peers, apart):
     """(who, how, threads) -> call."""
     made = {("jaxrnn", how, 0): call for how, call in ours(cell, H, calls).items()}
     for name in peers:
-        for threads in (0,) if name == "linen" else THREADS:
-            calls_of = PEERS[name][0](cell, H, calls, *([threads] if threads else []))
-            made |= {(name, how, threads): call for how, call in calls_of.items()}
+        maker, _, ways = PEERS[name]
+        if name not in apart:
+            made |= {(name, how, 0): call for how, call in maker(cell, H, calls).items()}
+            continue
+        for key in [(name, how, threads) for threads in THREADS for how in ways]:
+            made[key] = apart[name].make(maker, str(key), cell, H, key[1], calls, key[2]).call
     return made
 
 
@@ -213,8 +132,9 @@ def table(
     """
     jaxrnn.cores_as_devices()
     jax.config.update("jax_cpu_enable_async_dispatch", dispatch == "asynchronous")
-    peers = [name for name, (_, module) in PEERS.items() if importlib.util.find_spec(module)]
-    versions = ", ".join(f"{m} {metadata.version(m)}" for m in ("jax", *(PEERS[name][1] for name in peers)))
+    peers = [name for name, (_, module, _) in PEERS.items() if importlib.util.find_spec(module)]
+    apart = {name: Apart() for name in peers if name != "linen"}
+    facts = "; ".join(f"{name} {value}" for name, value in setting(*(PEERS[name][1] for name in peers)).items())
     columns = {
         ("jaxrnn", "call"): "call: jaxrnn",
         ("linen", "call"): "linen",
@@ -228,7 +148,7 @@ def table(
     }
     columns = {key: title for key, title in columns.items() if key[0] in ("jaxrnn", *peers)}
     lines = [
-        f"{versions}; {jax.devices()[0].device_kind}, {os.cpu_count()} cores; dispatch {dispatch}; float32, B=1, D=H; "
+        f"{facts}; dispatch {dispatch}; float32, B=1, D=H; "
         "us per step, minimum, and in brackets over that of jaxrnn: by minima, by medians",
         "",
         "| cell | H | " + " | ".join(columns.values()) + " |",
@@ -238,7 +158,7 @@ def table(
     for cell in cells:
         for H in sizes:
             calls = 100 if H <= 256 else 20
-            made = contenders(cell, H, calls, peers)
+            made = contenders(cell, H, calls, peers, apart)
             times = interleaved({str(key): call for key, call in made.items()}, seconds=seconds, least=5)
             best = {}
             for name, how, threads in made:

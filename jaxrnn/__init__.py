@@ -6,6 +6,7 @@ import sys
 from jaxrnn import cells, data, decode, diagnostics, engines, initializers, interop, models, train, wrappers
 from jaxrnn._core import taps
 from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.clock import Timed
 from jaxrnn._core.numerics import product
 from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
@@ -21,6 +22,7 @@ __all__ = [
     "Stage",
     "State",
     "Streaming",
+    "Timed",
     "burn_in",
     "cells",
     "constraints",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import reference
-from support import PAIRS, VARIANTS, loop, variant
+from support import CORE, PAIRS, VARIANTS, loop, variant
 
 import jaxrnn as J
 
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     steps: bool = True  # it goes step by step
 
 
-CELLS = ("lstm", *(name for name in J.CELLS if name != "lstm"), "lstm_projection_peepholes")
+CELLS = ("lstm", *(name for name in CORE if name != "lstm"), "lstm_projection_peepholes")
 # Of other kinds than the LSTM: a product that is not recurrent, two that are, none.
 KINDS = ("lstm_projection_peepholes", "gru_reset_before", "indrnn")
 GATED = tuple(name for name in CELLS if name not in ("elman", "indrnn", "cornn"))  # those with a candidate

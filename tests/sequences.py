@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import reference
-from support import as_row, carry_sizes, loop, variant
+from support import CORE, as_row, carry_sizes, loop, variant
 
 import jaxrnn
 
@@ -69,7 +69,7 @@ def plain() -> Case:
 
 
 CASES = {
-    **{name: row(name) for name in jaxrnn.CELLS},
+    **{name: row(name) for name in CORE},
     "indrnn": row("indrnn_tanh"),  # some tests want every entry of a gradient not to be 0, which relu does not give
     "lstm_projection_peepholes": row("lstm_projection_peepholes"),
     "stack": stacked(row("lstm_peepholes"), row("gru_reset_before"), row("gated")),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import assert_close, double, loop, problem, tolerance, variant, weighed
+from support import CORE, assert_close, double, loop, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import diagnostics
@@ -468,7 +468,7 @@ GATES = {"elman": "h", "gated": "gn", "lstm": "ifgo", "gru": "rzn", "gru_reset_b
          "indrnn": "h"}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", jaxrnn.CELLS)
+@pytest.mark.parametrize("name", CORE)
 def test_gate_trace_has_every_gate(name, key):
     cell = jaxrnn.CELLS[name](4, param_dtype="float64")
     params, carry, xs = problem(cell, key, T=2, batch=(2,), dtype="float64")
@@ -515,7 +515,7 @@ def test_gate_trace_of_a_stack_is_by_layer_and_of_ragged_rows_0(key):
         assert (np.asarray(values[:2, 1]) != 0).all()
 
 
-@pytest.mark.parametrize("name", jaxrnn.CELLS)
+@pytest.mark.parametrize("name", CORE)
 def test_a_run_that_nobody_looks_at_has_no_trace_of_it(name, key, monkeypatch):
     """The program is, to the letter, that of a cell without taps."""
     cell = variant(name)

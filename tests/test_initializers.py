@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from support import VARIANTS, lenient, table, variant
+from support import CORE, VARIANTS, lenient, table, variant
 
 import jaxrnn
 from jaxrnn import initializers
 
 D, H, DRAWS = 6, 64, 40
-MATRICES = [name for name in jaxrnn.CELLS if name != "indrnn"]  # the recurrence of that one is a vector
+MATRICES = [name for name in CORE if name != "indrnn"]  # the recurrence of that one is a vector
 ALARM = 1e-6  # a false alarm once in a million draws
 
 
@@ -153,7 +153,7 @@ def test_float64_draws_are_not_rounded(key):
     assert (draw != draw.astype(np.float32)).any()
 
 
-@pytest.mark.parametrize("name", table(VARIANTS, jaxrnn.CELLS))
+@pytest.mark.parametrize("name", table(VARIANTS, CORE))
 def test_fans_are_of_one_gate(name, key):
     """glorot counts D + H for each gate by itself: variance 2 / (D + H), and 2 / (D + G·H) only where it is `joint`."""
     factory, options = VARIANTS[name]
@@ -293,7 +293,7 @@ def test_preset(peer, name, key):
 
 
 @pytest.mark.parametrize("preset", [row[0] for row in PRESETS.values()], ids=PRESETS)
-@pytest.mark.parametrize("name", jaxrnn.CELLS)
+@pytest.mark.parametrize("name", CORE)
 def test_a_preset_fits_every_cell(preset, name, key):
     """Also those that the library does not have."""
     params = jaxrnn.CELLS[name](H, **preset(name)).init(key, D)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import assert_close, problem, table, tolerance, variant, weighed
+from support import CORE, assert_close, problem, table, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import engines, models
@@ -46,7 +46,7 @@ def in_numpy(kernel):
 QUICK = ["lstm_projection_peepholes"]
 
 
-@pytest.mark.parametrize("name", table([*jaxrnn.CELLS, "lstm_projection_peepholes", *COMPOSED], QUICK))
+@pytest.mark.parametrize("name", table([*CORE, "lstm_projection_peepholes", *COMPOSED], QUICK))
 def test_it_runs_as_the_numbers_that_it_stands_for(name, key):
     """All engines, in values and in gradients by inputs and carry; and its kernels are within half a scale."""
     cell = cell_of(name)

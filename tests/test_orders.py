@@ -18,7 +18,7 @@ from flax import linen as nn
 from flax import nnx
 from flax_sides import filled
 from orders import ORDERS, by_vjp, hessian_along, inner, row_after_row, vmapped
-from support import assert_close, noisy_params, normal_like, table, tolerance, variant
+from support import CORE, assert_close, noisy_params, normal_like, table, tolerance, variant
 
 import jaxrnn
 from jaxrnn import engines
@@ -156,7 +156,7 @@ def test_second_derivatives(engine, ragged, rng):
         agree(hessian, expected, 4 * PIECES)
 
 
-CELLS = {name: functools.partial(variant, name) for name in (*jaxrnn.CELLS, "lstm_projection_peepholes")}
+CELLS = {name: functools.partial(variant, name) for name in (*CORE, "lstm_projection_peepholes")}
 MADE = CELLS | {name: functools.partial(compositions.made, name) for name in compositions.ROWS}
 QUICK = {"lstm_projection_peepholes", "bidirectional", "zoneout"}
 

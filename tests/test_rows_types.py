@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import assert_close, problem, variant
+from support import CORE, assert_close, problem, variant
 
 import jaxrnn
 from jaxrnn import diagnostics
@@ -112,7 +112,7 @@ def test_who_else_asks(name, asked):
 
 def test_a_carry_keeps_its_types_and_nothing_is_compiled_twice():
     """Of every cell and type: the carry that comes back goes in again, and finds the program that is there."""
-    for name in jaxrnn.CELLS:
+    for name in CORE:
         for dtype in None, "bfloat16", "float64":
             cell = variant(name, dtype=dtype)
             params, carry, xs = problem(cell, jax.random.key(0), 3, (B,))

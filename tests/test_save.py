@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import noisy_params, problem, table, variant
+from support import CORE, noisy_params, problem, table, variant
 
 import jaxrnn
 from jaxrnn import models
@@ -58,10 +58,10 @@ QUICK = [
 ]
 
 
-@pytest.mark.parametrize("name", table([*jaxrnn.CELLS, *sorted(set(compositions.ROWS) - UNNAMED)], QUICK))
+@pytest.mark.parametrize("name", table([*CORE, *sorted(set(compositions.ROWS) - UNNAMED)], QUICK))
 def test_every_cell_and_composition(name, tmp_path, key):
     """The names and the structure are those that `init` makes."""
-    cell = variant(name) if name in jaxrnn.CELLS else compositions.made(name)
+    cell = variant(name) if name in CORE else compositions.made(name)
     params = problem(cell, key, D=D)[0]
     there_and_back(tmp_path / "cell", cell, params)
 

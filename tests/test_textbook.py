@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import assert_close, tolerance
+from support import CORE, assert_close, tolerance
 from wrong import refuses
 
 import jaxrnn
@@ -167,7 +167,7 @@ def test_update_gate_that_lets_the_new_in(rng):
 
 
 @pytest.mark.parametrize("param_dtype", ["bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("name", [name for name in jaxrnn.CELLS if name not in OTHERWISE])
+@pytest.mark.parametrize("name", [name for name in CORE if name not in OTHERWISE])
 def test_params_are_those_of_init(name, param_dtype):
     """Names, shapes and types, for every cell of that form: nested lists of numbers are cast to its param_dtype."""
     cell = jaxrnn.CELLS[name](H, param_dtype=param_dtype)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import CASES, D, Rows, T, by_reference, normal_like, rows, run, run_and_grads, weighted, weights_for
-from support import assert_close, problem, table, tolerance, weighed
+from support import CORE, assert_close, problem, table, tolerance, weighed
 
 import jaxrnn
 
@@ -283,7 +283,7 @@ def test_chunks(name, reverse, key, rng):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("name", [*jaxrnn.CELLS, "stack", "learned_carry", "plain"])
+@pytest.mark.parametrize("name", [*CORE, "stack", "learned_carry", "plain"])
 @pytest.mark.full
 def test_narrow_types(name, dtype, key, rng):
     """The types of carry and ys stay, and the numbers are the reference's on the same rounded inputs."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from support import assert_close, double, leaves_close, loop, problem, table, tolerance, variant, weighed
+from support import CORE, assert_close, double, leaves_close, loop, problem, table, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import learned_carry, stack, with_mask, with_reset
@@ -114,7 +114,7 @@ def test_a_cell_made_by_hand_is_only_itself():
 
 
 INNER = {
-    **{name: (functools.partial(variant, name), loop(name)) for name in (*jaxrnn.CELLS, "lstm_projection")},
+    **{name: (functools.partial(variant, name), loop(name)) for name in (*CORE, "lstm_projection")},
     "stack": (
         lambda: stack(variant("lstm"), variant("gru")),
         reference.stack(loop("lstm"), loop("gru")),
@@ -145,7 +145,7 @@ def test_flags_beside_x(name, key, rng):
         leaves_close((after, ys), (expected, expected_ys), tolerance("float64", T))
 
 
-@pytest.mark.parametrize("name", [*jaxrnn.CELLS, "lstm_projection"])
+@pytest.mark.parametrize("name", [*CORE, "lstm_projection"])
 def test_a_held_carry_shows_its_own_y(name, key):
     """Where with_mask holds the carry, y is the output of that carry, and not of the step that was not taken."""
     cell = with_mask(variant(name))

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn._core import arrays, checks
+from jaxrnn._core import arrays, checks, clock
 from jaxrnn._core.record import Record
 
 Params = Any  # a pytree of arrays
@@ -54,7 +54,8 @@ class Cell(Record):
 
         init(key, input_size) -> params
         start(params) -> carry                        the initial carry of a row, without batch axes
-        input(params) -> jax.ShapeDtypeStruct         one input, without batch axes; None: an array [D], not checked
+        input(params) -> jax.ShapeDtypeStruct         one input, without batch axes; None: an array [D], not checked;
+                                                      `timed_features` for a cell that knows time
         plain_step(params, carry, x) -> (carry, y)    for a cell without parts
         sequence(run, params, carry, xs, key) -> (carry, ys)
                                                       how `unroll` runs it: with `run(cell, params, carry, xs, key,
@@ -62,6 +63,8 @@ class Cell(Record):
                                                       carries on without reading them. key: for noise, or None. `step`
                                                       calls it too, with x for xs, so it must not touch the time axis
                                                       if key is None
+        element(params, u) -> (a, b)                  of a cell whose carry is affine in the one before: new = a * old +
+                                                      b, leaf by leaf, from u = drive(params, x)
         gates                                         one letter for each block of H columns in the kernels
     """
 
@@ -73,6 +76,7 @@ class Cell(Record):
     output: Callable[[Params, Carry], Any] = lambda params, carry: carry.h
     plain_step: Callable[[Params, Carry, Inputs], tuple[Carry, Any]] | None = None
     sequence: Callable[..., tuple[Carry, Any]] | None = None
+    element: Callable[[Params, Any], tuple[Carry, Carry]] | None = None
     gates: str = ""
 
     def __post_init__(self):
@@ -100,6 +104,7 @@ class Cell(Record):
         """
         carry, x = arrays.ours(carry, "carry"), arrays.ours(x, "x")
         checks.step(self, params, carry, x)
+        x = clock.read(self, params, x)
 
         def run(cell, params, carry, x, key, backwards=False):
             if backwards:

@@ -12,33 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn._core.clock import alone, beside, marked
+from jaxrnn._core.described import describe, leaf_name, path_name, shape
 from jaxrnn._core.jax_internals import is_symbolic_dim, is_traced
 from jaxrnn._core.quantized import is_int8
-
-
-def shape(array: Any) -> tuple[int, ...]:
-    """The shape of an array, of whoever made it, or of a number, as a plain tuple."""
-    return tuple(np.shape(array))
-
-
-def describe(tree: Any) -> str:
-    """A pytree in one line: its type, and the name, type and shape of each leaf (the first twelve)."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    if tree is None or (len(leaves) == 1 and not leaves[0][0]):
-        return _leaf(tree)
-    inside = [f"{_path(path)}: {_leaf(leaf)}" for path, leaf in leaves[:12]]
-    more = [f"and {len(leaves) - 12} more"] * (len(leaves) > 12)
-    return f"{type(tree).__name__}({', '.join(inside + more)})"
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def _leaf(leaf: Any) -> str:
-    if hasattr(leaf, "dtype"):
-        return f"{leaf.dtype}{shape(leaf)}"
-    return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]
 
 
 def positive(value: Any, argument: str) -> int:
@@ -67,7 +44,7 @@ def key(key: Any) -> None:
         or (key.dtype == jnp.uint32 and key.ndim == 1)
     )
     if not is_key:
-        raise TypeError(f"key: expected one jax.random.key(seed), got {_leaf(key)}")
+        raise TypeError(f"key: expected one jax.random.key(seed), got {leaf_name(key)}")
 
 
 def batch_shape(value: Any) -> tuple[int, ...]:
@@ -105,7 +82,7 @@ def params(cell: Any, params: Any) -> None:
     # Nor by arrays without a number in them, which version 0.1 had where there is no input.
     came, wanted = (
         {
-            _path(path): leaf
+            path_name(path): leaf
             for path, leaf in jax.tree_util.tree_leaves_with_path(t, is_int8)
             if 0 not in getattr(leaf, "shape", ())
         }
@@ -135,7 +112,8 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
     for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True):
         name, came, rank = f"carry{jax.tree_util.keystr(path)}", shape(leaf), len(like.shape)
         if came[len(came) - rank :] != like.shape or len(came) < rank:
-            raise ValueError(f"{name}: expected [..., H] with H={like.shape[-1]}, got {came}; {cure}")
+            wanted = _axes("[..., H]", like)
+            raise ValueError(f"{name}: expected {wanted}, got {came}; {cure}")
         if leading is not None and came[: len(came) - rank] != leading:
             raise ValueError(f"carry: expected the same leading axes in every field, got {describe(carry)}; {cure}")
         leading = came[: len(came) - rank]
@@ -153,7 +131,8 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
     if cell.input is None:
         leaves = jax.tree.leaves(xs)
         return shape(leaves[0])[:-1] if leaves else ()
-    expected = cell.input(params)
+    expected, times = cell.input(params), []
+    xs = marked(expected, xs, lambda x: alone(x, name, letters, times))
     if jax.tree.structure(xs) != jax.tree.structure(expected):
         if hasattr(expected, "shape"):
             wanted = f"one array {_axes(letters, expected)}"
@@ -166,13 +145,13 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
     for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(xs), jax.tree.leaves(expected), strict=True):
         here, came, rank = name + jax.tree_util.keystr(path), shape(leaf), len(like.shape)
         if not hasattr(leaf, "dtype"):
-            raise TypeError(f"{here}: expected an array {letters}, got {_leaf(leaf)}; wrap it in jnp.asarray")
+            raise TypeError(f"{here}: expected an array {letters}, got {leaf_name(leaf)}; wrap it in jnp.asarray")
         if came[len(came) - rank :] != like.shape or len(came) < rank:
             raise ValueError(
                 f"{here}: expected {_axes(letters, like)}, got {came}; the last axis holds the input features, "
                 "as many as the input_size that the params were made with"
             )
-        if jnp.issubdtype(like.dtype, jnp.inexact) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if jnp.issubdtype(like.dtype, jnp.floating) and not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
                 f"{here}: expected real floating-point features, got {leaf.dtype}; "
                 "symbols want jax.nn.one_hot or an embedding first, counts want .astype(float)"
@@ -180,11 +159,17 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
         if leading is not None and came[: len(came) - rank] != leading:
             raise ValueError(f"{name}: expected the same leading axes in every leaf, got {describe(xs)}")
         leading = came[: len(came) - rank]
+    for x in times:
+        beside(x, name, letters)
     return leading or ()
 
 
 def _axes(letters: str, like: Any) -> str:
-    return f"{letters} with D={like.shape[-1]}" if like.shape else letters.replace(", D]", "]")
+    """The axes of an array whose last ones are those of `like`: a vector's by its letter, others by their sizes."""
+    front, _, letter = letters.rpartition(", ")
+    if len(like.shape) == 1:
+        return f"{letters} with {letter[:-1]}={like.shape[0]}"
+    return f"{', '.join([front, *map(str, like.shape)])}]"
 
 
 def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:

@@ -12,6 +12,7 @@ import jax
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params, Stage, step_with
+from jaxrnn._core.numerics import widest
 from jaxrnn._core.taps import tapped
 
 
@@ -96,6 +97,11 @@ def leaves_named(params: Any, names: tuple[str, ...], owner: Cell) -> dict[str, 
 def shown(path: Any) -> str:
     """A path in a pytree, as its names joined by dots."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def one_input(cell: Cell, params: Params, size: int) -> Any:
+    """The shape of one input of a cell without batch axes: as the cell says, or an array of that many features."""
+    return jax.ShapeDtypeStruct((size,), widest(params)) if cell.input is None else cell.input(params)
 
 
 def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:

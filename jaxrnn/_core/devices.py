@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import AbstractMesh, AxisType, Mesh
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Carry, Cell, Params
 
 AXIS = "jaxrnn_rows"  # of the mesh; no name that a user's own mesh would have
 
@@ -39,11 +38,3 @@ def meshes(tree: Any) -> set[AbstractMesh]:
 def in_context() -> bool:
     """Whether there is a mesh of the user's around: within `jax.shard_map`, or under `jax.set_mesh`."""
     return not jax.sharding.get_abstract_mesh().empty
-
-
-def rows(cell: Cell, params: Params, carry: Carry) -> int | None:
-    """The size of the first batch axis of a carry; None: it has no batch axis, or no number for it."""
-    start = jax.eval_shape(cell.start, params)
-    for leaf, one in zip(jax.tree.leaves(carry), jax.tree.leaves(start), strict=True):
-        return leaf.shape[0] if leaf.ndim > len(one.shape) else None
-    return None

@@ -22,10 +22,19 @@ class _KernelInit(TypedDict, total=False):
     ]
 
 
-class _Rest(TypedDict, total=False):
-    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+class Types(TypedDict, total=False):
+    """The options of a cell whose parameters have starts of their own."""
+
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class _Rest(Types, total=False):
+    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+
+
+class Unbiased(_KernelInit, Types, total=False):
+    """The options of a cell with one kernel and no bias."""
 
 
 class Pointwise(_KernelInit, _Rest, total=False):
@@ -65,12 +74,25 @@ class Updating(_Update, Gated, total=False):
     """The options of a cell with one gate between the old state and the new."""
 
 
+class HiddenCarry(NamedTuple):
+    """The state of a cell that carries nothing but its output."""
+
+    h: jax.Array  # [..., H]
+
+
 class Between(NamedTuple):
     """The state between two products, if the second reads h through a gate."""
 
     h: jax.Array  # [..., H]
     read: jax.Array  # [..., H] what the second product reads
     gate: jax.Array  # [..., H] what h is updated by
+
+
+class Reading(NamedTuple):
+    """The state between two products, if the second does not read h."""
+
+    h: jax.Array  # [..., H]
+    read: jax.Array  # [..., H] what the second product reads
 
 
 class Dense:
@@ -89,9 +111,20 @@ class Dense:
                 nonlinearity(value, name)
         self.dtype, self.param_dtype = options["dtype"], options["param_dtype"]
 
-    def init(self, key: Any, input_size: Any, *, rows: int | None = None, memory: str = "", by: Any = None) -> Any:
+    def init(
+        self,
+        key: Any,
+        input_size: Any,
+        *,
+        rows: int | None = None,
+        kernel: str | None = None,
+        recurrent: str | None = None,
+        memory: str = "",
+        by: Any = None,
+    ) -> Any:
         """New params. rows: the rows of the recurrent kernel, if not H.
 
+        kernel, recurrent: the gates that have a block in it, if not all; no recurrent kernel for "".
         memory: the gates to whose biases `by` is added or subtracted, such as "+f-i". by: a number or an initializer;
         None: update_bias.
         """
@@ -103,18 +136,23 @@ class Dense:
             start = initializers.remember(by, k4, (self.H,), self.param_dtype)
             for sign, gate in zip(memory[::2], memory[1::2], strict=True):
                 bias = bias.at[self.columns(gate)].add(start if sign == "+" else -start)
-        return {
-            "kernel": self.blocks("kernel_init", k1, (input_size, self.H)),
-            "recurrent_kernel": self.blocks("recurrent_init", k2, (rows or self.H, self.H)),
-            "bias": bias,
-        }
+        params = {"kernel": self.blocks("kernel_init", k1, (input_size, self.H), kernel)}
+        if recurrent != "":
+            params["recurrent_kernel"] = self.blocks("recurrent_init", k2, (rows or self.H, self.H), recurrent)
+        return {**params, "bias": bias}
 
-    def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
-        """A draw of `shape` [..., H] for each gate, side by side, from an initializer or the option of that name."""
+    def blocks(
+        self, initializer: str | Callable, key: Any, shape: tuple[int, ...], gates: str | None = None
+    ) -> jax.Array:
+        """A draw of `shape` [..., H] for each gate, side by side, from an initializer or the option of that name.
+
+        gates: None for all.
+        """
         draw = self.options[initializer] if isinstance(initializer, str) else initializer
-        if len(self.gates) == 1:
+        count = len(self.gates if gates is None else gates)
+        if count == 1:
             return draw(key, shape, self.param_dtype)
-        return initializers.gates(draw, key, len(self.gates), shape, self.param_dtype)
+        return initializers.gates(draw, key, count, shape, self.param_dtype)
 
     def columns(self, gates: str) -> slice:
         """The columns of gates whose blocks are side by side."""
@@ -147,7 +185,8 @@ class Dense:
 
         def widened(params, s, u, v):
             sums = wide(self.compute(params))
-            new = update(params, jax.tree.map(lambda a: a.astype(sums), s), u.astype(sums), v)
+            s_, u = jax.tree.map(lambda a: a.astype(sums), (s, u))
+            new = update(params, s_, u, v)
             kept = {f: getattr(new, f).astype(getattr(s, f).dtype) for f in new._fields if hasattr(s, f)}
             return new._replace(**kept)
 
@@ -180,11 +219,21 @@ class Dense:
         return tap(name, tap("candidate", self.act(z)))
 
     def cell(
-        self, carry: type, *stages: Stage, init: Callable | None = None, start: Any = None, drive: Any = None
+        self,
+        carry: type,
+        *stages: Stage,
+        init: Callable | None = None,
+        start: Any = None,
+        drive: Any = None,
+        input: Any = features,
+        **parts: Any,
     ) -> Cell:
-        """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field."""
+        """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field.
+
+        parts: others of the `Cell`, such as its output.
+        """
 
         def zeros(params):
             return carry(*(jnp.zeros(self.H, self.compute(params)) for _ in carry._fields))
 
-        return Cell(init or self.init, start or zeros, features, drive or self.drive, stages, gates=self.gates)
+        return Cell(init or self.init, start or zeros, input, drive or self.drive, stages, gates=self.gates, **parts)

@@ -13,6 +13,12 @@ from jaxrnn._core.cell import Carry, Cell, Params
 from jaxrnn._core.composition import PerRow, by_row, is_per_row
 
 
+def batch_axes(cell: Cell, params: Params, carry: Carry) -> tuple[int, ...]:
+    """The batch axes of a carry, whose leaves may be vectors, matrices, images or numbers."""
+    starts = jax.tree.leaves(jax.eval_shape(cell.start, params))
+    return next((a.shape[: a.ndim - b.ndim] for a, b in zip(jax.tree.leaves(carry), starts, strict=True)), ())
+
+
 def groups(cell: Cell, params: Params, carry: Carry, xs: Any) -> int:
     """Into how many groups the first batch axis of a carry is to be cut: 1 where one device holds all rows.
 
@@ -24,8 +30,8 @@ def groups(cell: Cell, params: Params, carry: Carry, xs: Any) -> int:
         n = math.prod(size for name, size in context.shape.items() if name not in context.manual_axes)
     else:
         n = max((mesh.size for mesh in (*devices.meshes((params, carry, xs)), context) if not mesh.empty), default=1)
-    rows = devices.rows(cell, params, carry) if n > 1 else None
-    return math.gcd(rows, n) if rows else 1
+    batch = batch_axes(cell, params, carry) if n > 1 else ()
+    return math.gcd(batch[0], n) if batch and batch[0] else 1
 
 
 def in_groups(n: int, run: Callable, params: Any, carry: Carry, xs: Any) -> Any:

@@ -15,9 +15,10 @@ from jax.sharding import PartitionSpec as P
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import PerRow, by_row, is_per_row
-from jaxrnn._core.devices import AXIS, in_context, meshes, row_mesh, rows
+from jaxrnn._core.devices import AXIS, in_context, meshes, row_mesh
 from jaxrnn._core.jax_internals import is_symbolic, is_traced
 from jaxrnn.engines._deferred.engine import deferred
+from jaxrnn.engines._groups import batch_axes
 from jaxrnn.engines._scan import scan
 
 
@@ -63,11 +64,11 @@ class OverDevices:
             return "there is one device"
         if is_symbolic((carry, xs)):
             return "its sizes are symbolic (jax.export)"
-        B = rows(cell, params, carry)
-        if B is None:
+        batch = batch_axes(cell, params, carry)
+        if not batch:
             return "there is no batch axis"
-        if mesh.size > B:
-            return f"the first batch axis has {B} rows, fewer than the {mesh.size} devices"
+        if mesh.size > batch[0]:
+            return f"the first batch axis has {batch[0]} rows, fewer than the {mesh.size} devices"
         if isinstance(mesh, Mesh) and (elsewhere := _committed(mesh, (params, carry, xs))):
             return f"an array is committed to {elsewhere}"
         return mesh
@@ -77,7 +78,7 @@ class OverDevices:
         mesh = self.mesh(cell, params, carry, xs)
         if isinstance(mesh, str):
             return f"on one device: {mesh}"
-        return f"rows over {mesh.size} devices, {-(-(rows(cell, params, carry) or 0) // mesh.size)} on each"
+        return f"rows over {mesh.size} devices, {-(-batch_axes(cell, params, carry)[0] // mesh.size)} on each"
 
     def __call__(self, cell: Cell, params: Params, carry: Carry, xs: Inputs) -> tuple[Carry, Any]:
         """As any engine: xs [T, B, ..., D] -> (carry [B, ...], ys [T, B, ..., H])."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, clock
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.jax_internals import varying_alike
 from jaxrnn._core.rows import given, inside, select, told
@@ -38,6 +38,7 @@ def unroll(
         carry is that of its last valid step (for length 0, the one it started from). Padding in xs, NaN included,
         reaches neither values nor gradients: the cell reads 0 there, where its gradient must be finite.
     mask [T, ...] bool: where False the carry is held and y is 0; any pattern. With lengths, both must allow a step.
+        For a cell that knows time, the dt of a masked step counts for the next: docs/time.md.
     reset [T, ...] bool: where True the row restarts from the initial carry before this step, even at a masked step;
         past the end of a row it has no effect.
     reverse: run from right to left, each row from its own last step; ys are at the positions of the inputs, and
@@ -53,6 +54,7 @@ def unroll(
     """
     carry, xs, lengths, mask, reset = given(carry, xs, lengths, mask, reset)
     time, batch = checks.unroll(cell, params, carry, xs, lengths, mask, reset, reverse, engine, key)
+    xs = clock.read(cell, params, xs)
     params, xs, lengths, mask, reset = varying_alike((params, xs, lengths, mask, reset))
     if carry is None:
         carry = _placed(cell.initial_carry(params, batch), xs, len(batch))
@@ -60,7 +62,8 @@ def unroll(
     valid, reset = told(time, lengths, mask, reset)
     if valid is not None:
         # The inputs too, not only the outputs: a NaN computed by the step would enter gradients as 0 * NaN.
-        xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
+        blank = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))
+        xs = clock.keeping_time(xs, blank, None if lengths is None else inside(lengths, time))
 
     def run(turned, cell, params, carry, xs, key):
         if cell.sequence is not None:
@@ -75,7 +78,7 @@ def unroll(
             restart = _seen_from_behind(reset, reverse, lengths) if turned else reset
             cell, xs = with_reset(cell), (xs, restart)
         over_time, flip = engine or where_they_are(choice(cell)[0], params, carry, xs), reverse != turned
-        carry, ys = over_time(cell, params, carry, _flip(xs) if flip else xs)
+        carry, ys = over_time(cell, params, carry, _flip(clock.backwards(xs, lengths)) if flip else xs)
         ys = _flip(ys) if flip else ys
         return carry, blank(ys)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.clock import along, knows_time, timed
 from jaxrnn._core.composition import one_array
 from jaxrnn._core.numerics import PAIRWISE, common
 from jaxrnn._core.record import factory
@@ -41,14 +42,17 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
     if not callable(merged):
         raise ValueError(f"merge: expected one of {', '.join(MERGES)}, or a function (y, y) -> y, got {merge!r}")
 
+    members = (("forward", forward), ("backward", backward))
+
     def init(key, input_size):
         k1, k2 = jax.random.split(key)
         return {"forward": forward.init(k1, input_size), "backward": backward.init(k2, input_size)}
 
     def sequence(run, params, carry, xs, key):
         k1, k2 = (None, None) if key is None else jax.random.split(key)
-        there, ys = run(forward, params["forward"], carry["forward"], xs, k1)
-        back, zs = run(backward, params["backward"], carry["backward"], xs, k2, backwards=True)
+        x, z = (along(cell, params[name], xs, xs) for name, cell in members)
+        there, ys = run(forward, params["forward"], carry["forward"], x, k1)
+        back, zs = run(backward, params["backward"], carry["backward"], z, k2, backwards=True)
         if isinstance(merge, str):
             one_array("bidirectional", forward, ys)
             one_array("bidirectional", backward, zs)
@@ -63,9 +67,15 @@ def bidirectional(forward: Cell, backward: Cell, *, merge: str | Callable = "con
         return {"forward": there, "backward": back}, merged(ys, zs)
 
     first = forward.input
+
+    def input(params):
+        assert first is not None
+        x = first(params["forward"])
+        return timed(x) if any(knows_time(cell, params[name]) for name, cell in members) else x
+
     return Cell(
         init,
         lambda params: {"forward": forward.start(params["forward"]), "backward": backward.start(params["backward"])},
-        None if first is None else lambda params: first(params["forward"]),
+        None if first is None else input,
         sequence=sequence,
     )

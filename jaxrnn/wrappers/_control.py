@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.clock import clock, stopped, waited
 from jaxrnn._core.composition import around, at_leaves, with_extra
 from jaxrnn._core.record import factory
 from jaxrnn._core.rows import select
@@ -46,6 +47,8 @@ def with_reset(cell: Cell) -> Cell:
 def with_mask(cell: Cell) -> Cell:
     """The same cell on inputs (x, mask [...] bool): where False, the carry is held.
 
+    A clock goes on there: the field `elapsed` in the carry of a cell that knows time grows by dt.
+
     Do not use y there; `unroll` sets it to 0. A held carry may be NaN: the skipped step runs on the initial carry
     instead, so that the held one does not reach a gradient. x must be finite where it is masked: `unroll` ensures that.
     Keeps the three parts. Raises TypeError, when traced, for a composition that also runs backwards.
@@ -55,18 +58,25 @@ def with_mask(cell: Cell) -> Cell:
 
         def step(params, carry, x):
             x, mask = x
-            new, y = inner(params, select(mask, carry, cell.start(params)), x)
-            return select(mask, new, carry), y
+            new, y = inner(params, select(mask, carry, cell.start(params)), stopped(x, mask))
+            return select(mask, new, waited(carry, clock(x))), y
 
         return Cell(cell.init, cell.start, with_extra(cell, FLAG), plain_step=step, gates=cell.gates)
     if cell.sequence is not None:
         return _flagged(cell, with_mask)
     made = around(
         cell,
-        lambda params, s, mask: (select(mask, s, cell.start(params)), s),
-        lambda params, new, old, mask: select(mask, new, old),
+        lambda params, s, flag: (select(flag[0], s, cell.start(params)), s),
+        lambda params, new, old, flag: select(flag[0], new, waited(old, flag[1])),
     )
-    return dataclasses.replace(made, input=with_extra(cell, FLAG))
+    inner_drive = made.drive
+    assert inner_drive is not None
+
+    def drive(params, x):
+        x, mask = x
+        return inner_drive(params, (stopped(x, mask), (mask, clock(x))))
+
+    return dataclasses.replace(made, input=with_extra(cell, FLAG), drive=drive)
 
 
 def _flagged(cell, make):

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxrnn import initializers
 from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell, Params, features
-from jaxrnn._core.composition import one_array, within
+from jaxrnn._core.clock import along, knows_time, timed, values
+from jaxrnn._core.composition import one_array, one_input, within
 from jaxrnn._core.numerics import common, nonlinearity, product, row, widest
 from jaxrnn._core.record import factory
 
@@ -25,6 +26,7 @@ def residual(cell: Cell) -> Cell:
 
     def sequence(run, params, carry, xs, key):
         carry, ys = run(cell, params, carry, xs, key)
+        xs = values(xs)
         _same_size("residual", cell, xs, ys)
         return carry, ys + xs.astype(ys.dtype)
 
@@ -51,6 +53,7 @@ def highway(cell: Cell, *, gate_bias: float = -1.0, kernel_init: Callable = init
 
     def sequence(run, params, carry, xs, key):
         carry, ys = run(cell, params["cell"], carry, xs, key)
+        xs = values(xs)
         _same_size("highway", cell, xs, ys)
         z = product(xs, params["kernel"], ys.dtype)
         t = jax.nn.sigmoid(z + row(params["bias"], z))
@@ -73,7 +76,7 @@ def projection(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, input_size)
         stored = widest(params)
-        y = cell.outputs(params, jax.ShapeDtypeStruct((input_size,), stored))
+        y = cell.outputs(params, one_input(cell, params, input_size))
         one_array("projection", cell, y)
         H = y.shape[-1]
         return {"cell": params, "kernel": kernel_init(k2, (H, size), stored), "bias": jnp.zeros(size, stored)}
@@ -102,11 +105,18 @@ def bottleneck(cell: Cell, size: int, *, kernel_init: Callable = initializers.le
         return {"cell": params, "kernel": kernel_init(k2, (input_size, size), widest(params))}
 
     def sequence(run, params, carry, xs, key):
-        compute = common(xs, params["kernel"].dtype)
-        xs = product(xs, params["kernel"], compute).astype(compute)
-        return run(cell, params["cell"], carry, xs, key)
+        x = values(xs)
+        compute = common(x, params["kernel"].dtype)
+        x = product(x, params["kernel"], compute).astype(compute)
+        return run(cell, params["cell"], carry, along(cell, params["cell"], x, xs), key)
 
-    return Cell(init, within(cell.start), features, sequence=sequence, gates=cell.gates)
+    def asked(params):
+        """The cell's own input with as many features as the kernel has rows."""
+        x, kernel = cell.input(params["cell"]) if cell.input else features(params), params["kernel"]
+        like = jax.ShapeDtypeStruct((*x.shape[:-1], kernel.shape[0]), kernel.dtype)
+        return timed(like) if knows_time(cell, params["cell"]) else like
+
+    return Cell(init, within(cell.start), asked, sequence=sequence, gates=cell.gates)
 
 
 @factory
@@ -121,7 +131,8 @@ def time_distributed(f: str | Callable, init: Callable[[Any, int], Params] | Non
         raise TypeError(f"init: expected a function (key, input_size) -> params, got {init!r}")
 
     def sequence(run, params, carry, xs, key):
-        return carry, function(xs) if init is None else function(params, xs)
+        x = values(xs)
+        return carry, function(x) if init is None else function(params, x)
 
     return Cell((lambda key, input_size: ()) if init is None else init, lambda params: (), sequence=sequence)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
+from jaxrnn._core.clock import untimed
 from jaxrnn._core.composition import shown
 from jaxrnn._core.numerics import widest
 from jaxrnn._core.quantized import is_int8
@@ -55,7 +56,7 @@ def deep_transition(*cells: Cell) -> Cell:
     return Cell(
         init,
         lambda params: cells[0].start(params["cell_0"]),
-        None if first is None else lambda params: first(params["cell_0"]),
+        None if first is None else lambda params: untimed(first(params["cell_0"])),
         drive,
         tuple(of(k, stage) for k, cell in enumerate(cells) for stage in cell.stages),
         lambda params, carry: cells[-1].output(own(params, len(cells) - 1), carry),
@@ -131,7 +132,7 @@ def fast_slow(*fast: Cell, slow: Cell) -> Cell:
     return Cell(
         init,
         lambda params: {"fast": fast[0].start(params["fast_0"]), "slow": slow.start(params["slow"])},
-        None if first is None else lambda params: first(params["fast_0"]),
+        None if first is None else lambda params: untimed(first(params["fast_0"])),
         drive,
         tuple(stages),
         lambda params, carry: fast[-1].output(own(params, names[-1]), carry["fast"]),

@@ -24,7 +24,7 @@ def zoneout(cell: Cell, *, h: float = 0.0, c: float = 0.0) -> Cell:
 
     where h' is what the cell computes from the whole carry; c has its own masks, with probability c. y is computed
     from the state after zoneout. `h` is for the carry's field h, `c` for all other fields, such as an LSTM's c,
-    integers included.
+    integers included, but not for the clock `elapsed`.
     Masks are drawn before the loop, for every unit of every row and step; the three parts are kept. Around a
     composition it wraps each member.
     Raises ValueError for a rate outside 0 <= rate < 1 and for c if the carry has only h; when traced, TypeError for a
@@ -58,9 +58,9 @@ def _rates(cell, carry, h, c):
     """The zoneout probability of each leaf of the carry."""
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(carry)]
     names = [jax.tree_util.keystr(path[-1:], simple=True) for path in paths]
-    if c and all(name in ("h", "") for name in names):
+    if c and all(name in ("h", "", "elapsed") for name in names):
         raise ValueError(f"c: expected 0 for {cell!r}, whose carry has no other field than h, got {c}")
-    return [h if name in ("h", "") else c for name in names]
+    return [h if name in ("h", "") else 0 if name == "elapsed" else c for name in names]
 
 
 def _mean(p, a, b):

@@ -31,7 +31,7 @@ from jaxrnn._core.rows import select
 from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
-from jaxrnn.engines._groups import groups, in_groups
+from jaxrnn.engines._groups import batch_axes, groups, in_groups
 from jaxrnn.engines._scan import scan
 from jaxrnn.wrappers import with_reset
 
@@ -90,7 +90,7 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
     assert isinstance(p, Plan)
     if chunk is None:
         u = jax.eval_shape(cell.drive, params, one_step(xs))
-        rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
+        rows = max(1, math.prod(batch_axes(cell, params, carry)))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(steps(xs), max(ROWS // rows, BYTES // size))
     rule = own_reverse(

@@ -1,32 +1,10 @@
-"""The cells again, as another program: NumPy, float64, one row and one step at a time, gates by name, from the papers.
-
-Imports nothing of jaxrnn. Params are dicts of arrays in jaxrnn's layout, a carry is a tuple of vectors, and
-a step is `step(params, carry, x [D], **options) -> (carry, y)`. To add a cell: write its step, and list it in STEPS.
-"""
+"""The cells that every test of the library is put to, one by one."""
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
-ACTIVATIONS = {
-    "tanh": np.tanh,
-    "sigmoid": sigmoid,
-    "relu": lambda z: np.maximum(z, 0),
-    "soft_sign": lambda z: z / (1 + np.abs(z)),
-    "hard_sigmoid": lambda z: np.clip((z + 3) / 6, 0, 1),
-}
-
-
-def columns(matrix, names):
-    """The blocks of columns of a kernel (or the blocks of a bias), by the letters of their gates."""
-    return dict(zip(names, np.split(matrix, len(names), axis=-1), strict=True))
+from reference.parts import ACTIVATIONS, columns
 
 
 def elman(params, carry, x, activation="tanh"):
@@ -90,13 +68,6 @@ def lstm(
         h = h @ params["projection"]
         assert h.shape == (projection,)
     return (h, c), h
-
-
-def with_kernel(params):
-    """The params of a cell that has no kernel, as it has no input, with one that multiplies an x of size 0."""
-    if "kernel" in params or "bias" not in params:
-        return params
-    return {**params, "kernel": np.zeros((0, params["bias"].shape[-1]))}
 
 
 def gru(params, carry, x, activation="tanh", gate_activation="sigmoid"):
@@ -217,51 +188,3 @@ STEPS = {
     "cornn": cornn,
     "janet": janet,
 }
-
-
-def stack(*steps):
-    """One step through layers, each reading the y of the one below; params and carry are {"layer_0": ..., ...}."""
-
-    def step(params, carry, x):
-        new = {}
-        for i, layer in enumerate(steps):
-            new[f"layer_{i}"], x = layer(params[f"layer_{i}"], carry[f"layer_{i}"], x)
-        return new, x
-
-    return step
-
-
-def run(step, params, initial, carry, xs, *, lengths=None, mask=None, reset=None, reverse=False):
-    """Every row by itself, every step by itself: xs [T, ..., D] -> (carry, ys [T, ..., H]).
-
-    `initial` is the carry of one row at its start, `carry` that of all rows (None: `initial` in each).
-
-        lengths: a row is its first so many steps; y is 0 after them.
-        reset: True puts the carry back to `initial`, then the step is taken.
-        mask: False takes no step: the carry stays, y is 0. (A reset at that step has still happened.)
-        reverse: the steps of the row from the last to the first, y written where its x stands.
-    """
-    T, *batch = xs.shape[:-1]
-    ys = np.zeros((T, *batch, len(step(params, initial, xs[(0,) * (xs.ndim - 1)])[1])))
-    ends = []
-    for row in np.ndindex(*batch):
-        state = initial if carry is None else each(operator.itemgetter(row), carry)
-        times = list(range(T if lengths is None else lengths[row]))
-        if reverse:
-            times.reverse()
-        for t in times:
-            if reset is not None and reset[(t, *row)]:
-                state = initial
-            if mask is None or mask[(t, *row)]:
-                state, ys[(t, *row)] = step(params, state, xs[(t, *row)])
-        ends.append(state)
-    return each(lambda *rows: np.reshape(rows, (*batch, *rows[0].shape)), *ends), ys
-
-
-def each(f, *trees):
-    """f of the arrays that stand at the same place in dicts and tuples."""
-    if isinstance(trees[0], dict):
-        return {name: each(f, *(tree[name] for tree in trees)) for name in trees[0]}
-    if isinstance(trees[0], tuple):
-        return tuple(each(f, *parts) for parts in zip(*trees, strict=True))
-    return f(*trees)
