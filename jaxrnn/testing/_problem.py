@@ -34,6 +34,7 @@ def inexact(a):
 
 def cast(tree, dtype):
     """The tree with its floats in this type, complex ones in the least that holds it."""
+
     def one(a):
         if jnp.issubdtype(a.dtype, jnp.complexfloating):
             return a.astype(common(jnp.complex64, dtype))
