@@ -12,6 +12,7 @@ from jaxrnn.cells._dense import HiddenCarry
 from jaxrnn.cells._echo_state import echo_state
 from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._gated import GatedCarry, gated
+from jaxrnn.cells._goru import goru
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
@@ -51,7 +52,7 @@ CELLS = {cell.__name__: cell for cell in (
     cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
     multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru, orthogonal_rnn,
     scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm, mogrifier_lstm, lipschitz_rnn,
-    delta_rnn, statistical_recurrent_unit, rev_gru, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn,
+    delta_rnn, statistical_recurrent_unit, rev_gru, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn, goru,
 )}
 # fmt: on
 
@@ -88,6 +89,7 @@ __all__ = [
     "echo_state",
     "elman",
     "gated",
+    "goru",
     "gru",
     "gru_reset_before",
     "indrnn",
