@@ -109,6 +109,11 @@ def waited(carry: Any, dt: Any) -> Any:
     return carry._replace(elapsed=was + by)
 
 
+def stopped(xs: Any, mask: Any) -> Any:
+    """xs with dt = 1 where the mask is False: a skipped step computes nothing that is used, and so nothing infinite."""
+    return each(lambda x: x if x.dt is None else x._replace(dt=jnp.where(mask, x.dt, jnp.ones_like(x.dt))), xs)
+
+
 def along(cell: Any, params: Any, y: Any, xs: Any) -> Any:
     """y, what a layer reads, with the time in xs if both know of one; nothing in y is missing."""
     if isinstance(y, Timed):

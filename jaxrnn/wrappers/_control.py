@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
-from jaxrnn._core.clock import clock, waited
+from jaxrnn._core.clock import clock, stopped, waited
 from jaxrnn._core.composition import around, at_leaves, with_extra
 from jaxrnn._core.record import factory
 from jaxrnn._core.rows import select
@@ -58,7 +58,7 @@ def with_mask(cell: Cell) -> Cell:
 
         def step(params, carry, x):
             x, mask = x
-            new, y = inner(params, select(mask, carry, cell.start(params)), x)
+            new, y = inner(params, select(mask, carry, cell.start(params)), stopped(x, mask))
             return select(mask, new, waited(carry, clock(x))), y
 
         return Cell(cell.init, cell.start, with_extra(cell, FLAG), plain_step=step, gates=cell.gates)
@@ -69,12 +69,14 @@ def with_mask(cell: Cell) -> Cell:
         lambda params, s, flag: (select(flag[0], s, cell.start(params)), s),
         lambda params, new, old, flag: select(flag[0], new, waited(old, flag[1])),
     )
-    drive = made.drive
-    assert drive is not None
-    # What is beside the drive: the mask, and the times of x, without its values.
-    return dataclasses.replace(
-        made, input=with_extra(cell, FLAG), drive=lambda params, x: drive(params, (x[0], (x[1], clock(x[0]))))
-    )
+    inner_drive = made.drive
+    assert inner_drive is not None
+
+    def drive(params, x):
+        x, mask = x
+        return inner_drive(params, (stopped(x, mask), (mask, clock(x))))
+
+    return dataclasses.replace(made, input=with_extra(cell, FLAG), drive=drive)
 
 
 def _flagged(cell, make):

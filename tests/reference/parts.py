@@ -35,6 +35,7 @@ class Entry(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 - what the factory must be given beside the size, which is 5
     variants: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - options that change its mathematics: name -> options
     hold: Callable = lambda params, carry, x: carry  # what a masked step does to the carry
+    domain: Callable = lambda params: params  # random params -> such that each of them has an effect
     timed: bool = False  # whether it takes (x, dt), and values that are missing
     exact: bool = True  # False: its gradient is by design not the derivative of its values
     reached: Callable = lambda *carry: carry  # a carry that the cell may come to, from one of any numbers

@@ -28,6 +28,7 @@ from jaxrnn._core.jax_internals import is_symbolic, own_reverse, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn._core.rows import select
+from jaxrnn.engines._deferred import whole_step
 from jaxrnn.engines._deferred.handover import planned
 from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
@@ -126,6 +127,8 @@ def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
 
 def _primal_only(cell, p: Plan, params, carry, xs):
     """The forward loop without a gradient: the last carry, and the stacked carry leaves that `output` reads."""
+    if whole_step.is_better(batch_axes(cell, params, carry), xs):
+        return whole_step.over_time(cell, p.output_reads, params, carry, xs)
     size = length(steps(xs), AHEAD)
     end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
     return end, stacked
