@@ -21,10 +21,10 @@ from jaxrnn.cells._elman import ElmanCarry, elman
 from jaxrnn.cells._fast_grnn import fast_grnn
 from jaxrnn.cells._fast_rnn import fast_rnn
 from jaxrnn.cells._gated import GatedCarry, gated
-from jaxrnn.cells._goru import goru
 from jaxrnn.cells._gated_antisymmetric_rnn import gated_antisymmetric_rnn
 from jaxrnn.cells._gated_delta_net import gated_delta_net
 from jaxrnn.cells._gla import gla
+from jaxrnn.cells._goru import goru
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_d import GRUDCarry, gru_d
 from jaxrnn.cells._gru_reset_before import gru_reset_before
@@ -103,13 +103,6 @@ from jaxrnn.cells._unitary_rnn import UnitaryCarry, unitary_rnn
 from jaxrnn.cells._wmclstm import wmclstm
 
 # fmt: off
-CELLS = {cell.__name__: cell for cell in (
-    elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem,
-    cornn, indrnn, janet, jordan, second_order, low_rank_rnn, dale_rnn, multiplicative_integration_rnn,
-    multiplicative_integration_lstm, multiplicative_integration_gru, conv_lstm, conv_gru, orthogonal_rnn,
-    scaled_cayley, unitary_rnn, lif, alif, echo_state, sub_lstm, nested_lstm, mogrifier_lstm, lipschitz_rnn,
-    delta_rnn, statistical_recurrent_unit, rev_gru, min_gru, min_lstm, lru, s5, s4d, rtu, ctrnn, goru,
-)}
 FAMILIES = {
     "classic cells and simpler gates": (
         elman, jordan, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, minimal_rnn, ran, janet, cfn,
@@ -128,7 +121,7 @@ FAMILIES = {
         multiplicative_integration_rnn, statistical_recurrent_unit,
     ),
     "dynamical systems": (antisymmetric_rnn, gated_antisymmetric_rnn, lipschitz_rnn, cornn, unicornn, lem),
-    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, unitary_rnn),
+    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, goru, unitary_rnn),
     "linear recurrences": (
         min_gru, min_lstm, sru, sru_2017, qrnn, hgrn, rg_lru, lru, s5, s4d, s6, rtu, rwkv, para_gru, para_lstm,
     ),
@@ -202,10 +195,10 @@ __all__ = [
     "fast_grnn",
     "fast_rnn",
     "gated",
-    "goru",
     "gated_antisymmetric_rnn",
     "gated_delta_net",
     "gla",
+    "goru",
     "gru",
     "gru_d",
     "gru_reset_before",
