@@ -68,7 +68,9 @@ def test_values_and_gradients(row, timed, key, rng):
     assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", T))
     for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
         dead, name = np.asarray(g == 0).mean(), jax.tree_util.keystr(path[-1:], simple=True)
-        assert dead <= entry.dead.get(name, entry.dead.get("*", 0)), f"params{jax.tree_util.keystr(path)}: {dead:.0%} of its entries have no gradient"
+        assert dead <= entry.dead.get(name, entry.dead.get("*", 0)), (
+            f"params{jax.tree_util.keystr(path)}: {dead:.0%} of its entries have no gradient"
+        )
     if not entry.exact:
         return
     # Central differences with the step where truncation h² and rounding eps/h meet: both are then eps^(2/3).

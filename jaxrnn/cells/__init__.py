@@ -121,7 +121,7 @@ FAMILIES = {
         multiplicative_integration_rnn, statistical_recurrent_unit,
     ),
     "dynamical systems": (antisymmetric_rnn, gated_antisymmetric_rnn, lipschitz_rnn, cornn, unicornn, lem),
-    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, goru, unitary_rnn),
+    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, unitary_rnn, goru),
     "linear recurrences": (
         min_gru, min_lstm, sru, sru_2017, qrnn, hgrn, rg_lru, lru, s5, s4d, s6, rtu, rwkv, para_gru, para_lstm,
     ),
