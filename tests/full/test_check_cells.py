@@ -12,8 +12,9 @@ from jaxrnn import testing
 
 # Parameters that by design have no gradient in some entries at a few steps of six rows, and why.
 DEAD: dict[str, tuple[str, ...]] = {
-    # relu:
+    # relu, or its like, which is 0 for some units:
     "indrnn": ("params.kernel", "params.bias", "params.recurrent_weight"),
+    "gru_d": ("params.decay_kernel", "params.decay_bias"),
     "li_gru": ("params.kernel", "params.bias", "params.recurrent_kernel"),
 }
 SURROGATES = {name for name, entry in reference.CATALOGUE.items() if not entry.exact}
