@@ -9,6 +9,7 @@ RESIDUALS = "tests/test_engines_residuals.py"
 FORWARD = "tests/test_unroll_transforms.py -k forward"
 NAN = "tests/test_unroll_transforms.py -k nan"
 DEVICES = "tests/test_devices.py"
+OVER = "tests/test_over_devices.py"
 
 HANDOVER = "tests/test_handover.py"
 ORDERS = "tests/test_orders.py -m 'not full' -k"
@@ -45,16 +46,23 @@ FAULTS = {
             f"{ORDERS} second_derivatives",
         ),
     },
+    "engines/_over_devices.py": {
+        "the rows that are added come first": (
+            "jnp.concatenate([a, jax.lax.slice_in_dim(a, 0, more, axis=axis)], axis)",
+            "jnp.concatenate([jax.lax.slice_in_dim(a, 0, more, axis=axis), a], axis)",
+            OVER,
+        ),
+        "masks of rows whole on each device": ("by_row(params, PerRow(P(AXIS)), P())", "P()", OVER),
+        "taps are not looked for": ("if taps.active():", "if False:", OVER),
+        "a mesh of the user's is not looked for": ("if in_context():", "if False:", OVER),
+        "what is committed is not looked for": ("a.devices() != here", "False", OVER),
+    },
     "engines/_deferred/handover.py": {
         "effects are lost": ("if closed.effects:", "if False:", HANDOVER),
         "closed over arrays have no gradient": ("if any(map(is_traced, closed.consts)):", "if False:", HANDOVER),
     },
     "engines/_deferred/engine.py": {
-        "no sum over devices after the loop": (
-            "    n = groups(carry, batch_axes(cell, params, carry))",
-            "    n = 1",
-            DEVICES,
-        ),
+        "no sum over devices after the loop": ("    n = groups(cell, params, carry, xs)", "    n = 1", DEVICES),
         "NaN before a reset in what was saved": ("        saved = _where(asked, saved)\n", "", NAN),
         "NaN before a reset in the products after": (
             "xs, saved = _where(asked, xs), _where(asked, saved)",

@@ -7,8 +7,8 @@ chunks: forward, the drive of a chunk is one product, and the loop over its step
 carry. Backward, the loop over a chunk carries only the carry's cotangent and writes the cotangents of each step's drive
 and recurrent product, from which the gradients of kernels and inputs are computed after that loop, one product each.
 The whole is one function with a reverse of its own (`own_reverse`); the cell's `output` stays outside it and runs over
-all steps at once. Forward mode differentiates the forward loop. Where there are several devices the rows run in groups,
-one for each (`engines/_groups.py`).
+all steps at once. Forward mode differentiates the forward loop. Where arrays are on several devices the rows run in
+groups, one for each (`engines/_groups.py`).
 
 docs/deferred.md follows one GRU through all of this, with its numbers, and says what the engine does not keep.
 """
@@ -71,7 +71,7 @@ def _deferred(cell, params, carry, xs, chunk):
     p = "" if is_symbolic(xs) or not steps(xs) else planned(cell, params, carry, one_step(xs))
     if isinstance(p, str):
         return scan(cell, params, carry, xs)
-    n = groups(carry, batch_axes(cell, params, carry))
+    n = groups(cell, params, carry, xs)
     if n == 1:
         end, stacked = _over_time(cell, p, chunk, params, carry, xs)
     else:
