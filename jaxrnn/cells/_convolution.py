@@ -50,10 +50,12 @@ class Spatial(Dense):
             for size in sizes:
                 checks.positive(size, name)
 
-    def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
+    def blocks(
+        self, initializer: str | Callable, key: Any, shape: tuple[int, ...], gates: str | None = None
+    ) -> jax.Array:
         """A draw for each gate; of a kernel [N, H] one for each place of the window."""
         window = self.window if len(shape) == 2 else ()
-        return super().blocks(initializer, key, (*window, *shape))
+        return super().blocks(initializer, key, (*window, *shape), gates)
 
     def drive(self, params: Any, x: jax.Array) -> jax.Array:
         """x [..., *shape, D] * kernel + bias -> [..., *shape, G·H], rounded to the type to compute in."""

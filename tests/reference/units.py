@@ -270,6 +270,7 @@ CELLS = {
             "intersection_rnn_activations": {"depth_activation": "tanh", **OTHERS},
             "intersection_rnn_square": SQUARE,
         },
+        dead={"*": 0.3},  # of relu
     ),
     "li_gru": Entry(li_gru, variants={"li_gru_activations": OTHERS}),
     "light_ru": Entry(light_ru, variants={"light_ru_activations": OTHERS}),
