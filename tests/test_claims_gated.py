@@ -75,7 +75,7 @@ def test_the_error_of_the_first_lstm_is_constant(key, rng):
 
 @pytest.mark.full
 def test_oscillators_keep_their_energy_for_ten_thousand_steps(key):
-    """Without input each is a Hamiltonian system, and its step is symplectic: its energy stays within a tenth, of the order of dt."""
+    """Without input the step is symplectic: an oscillator's energy stays within a tenth, of the order of dt."""
     cell = jaxrnn.unicornn(H, dt=0.1, alpha=0.5, param_dtype="float64")
     params, xs = silent(cell, key, 10_000)
     w, b = np.asarray(params["recurrent_weight"]), np.asarray(params["bias"])
