@@ -34,9 +34,10 @@ def made(row):
 WAYS = [
     (row, timed) for row, (name, _) in ROWS.items() for timed in (False, True)[: 1 + reference.CATALOGUE[name].timed]
 ]
+QUICK = [(name, entry.timed) for name, entry in reference.CATALOGUE.items()]
 
 
-@pytest.mark.parametrize(("row", "timed"), WAYS, ids=lambda value: value if isinstance(value, str) else "x, dt" * value)
+@pytest.mark.parametrize(("row", "timed"), table(WAYS, QUICK, lambda way: way[0] + ", with dt" * way[1]))
 def test_values_and_gradients(row, timed, key, rng):
     """Outputs, carries, and slopes along random directions, which are finite differences of the NumPy loop's."""
     cell, entry = made(row)
@@ -66,8 +67,10 @@ def test_values_and_gradients(row, timed, key, rng):
     exact = jax.tree.map(lambda a: np.asarray(a) if a.dtype.kind in "biu" else double(a), arguments)
     assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", T))
     for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
-        dead = np.asarray(g == 0).mean()
-        assert dead == 0, f"params{jax.tree_util.keystr(path)}: {dead:.0%} of its entries have no gradient"
+        dead, name = np.asarray(g == 0).mean(), jax.tree_util.keystr(path[-1:], simple=True)
+        assert dead <= entry.dead.get(name, entry.dead.get("*", 0)), (
+            f"params{jax.tree_util.keystr(path)}: {dead:.0%} of its entries have no gradient"
+        )
     if not entry.exact:
         return
     # Central differences with the step where truncation h² and rounding eps/h meet: both are then eps^(2/3).
@@ -76,7 +79,7 @@ def test_values_and_gradients(row, timed, key, rng):
     for i, name in enumerate(("params", "carry", "xs")):
         way = jax.tree.map(lambda a: direction(rng, a), exact[i])
         length = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way)))
-        way = jax.tree.map(lambda d, length=length: d / length, way)
+        way = jax.tree.map(lambda d, length=length: d / length if d.dtype.kind in "fc" else d, way)
         up, down = (
             float(dot(double(weights), by_loop(*exact[:i], moved(exact[i], side * h, way), *exact[i + 1 :])))
             for side in (1, -1)

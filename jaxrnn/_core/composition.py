@@ -23,6 +23,22 @@ class Held(NamedTuple):
     kept: Any
 
 
+class PerRow(NamedTuple):
+    """What comes with the params and belongs to rows, [B, ...] in each leaf: an engine that splits rows splits it."""
+
+    values: Any
+
+
+def is_per_row(leaf: Any) -> bool:
+    """For `is_leaf` of jax.tree.map."""
+    return isinstance(leaf, PerRow)
+
+
+def by_row(params: Any, of_rows: Any, of_all: Any) -> Any:
+    """A pytree prefix of params: `of_rows` for what is PerRow, `of_all` for all else."""
+    return jax.tree.map(lambda leaf: of_rows if is_per_row(leaf) else of_all, params, is_leaf=is_per_row)
+
+
 def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
     """A `sequence` in which `act(run, leaf, params, carry, xs, key)` runs each leaf, a cell that is no composition."""
 
@@ -116,7 +132,7 @@ def around(
     begin(params, carry, extra) -> (state, kept): the state for the cell's stages, and what to keep beside it.
     end(params, state, kept, extra) -> carry: the carry after them. taps(kept, k, in_recur) -> functions for the values
     that stage k taps, in its `recur` or in its `update`. shared_over_time: `extra` is the same for all steps, and comes
-    with the params, {"cell": ..., "extra": ...}, instead of with x.
+    with the params, {"cell": ..., "extra": PerRow}, instead of with x.
     """
     drive = cell.drive
     assert drive is not None
@@ -128,11 +144,11 @@ def around(
         return u if shared_over_time else u[0]
 
     def first(params, s, u, v):
-        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        inner, extra = (params["cell"], params["extra"].values) if shared_over_time else (params, u[1])
         return Held(*begin(inner, s, extra))
 
     def last(params, s, u, v):
-        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        inner, extra = (params["cell"], params["extra"].values) if shared_over_time else (params, u[1])
         return end(inner, s.state, s.kept, extra)
 
     def held(k, stage):

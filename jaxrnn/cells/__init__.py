@@ -24,6 +24,7 @@ from jaxrnn.cells._gated import GatedCarry, gated
 from jaxrnn.cells._gated_antisymmetric_rnn import gated_antisymmetric_rnn
 from jaxrnn.cells._gated_delta_net import gated_delta_net
 from jaxrnn.cells._gla import gla
+from jaxrnn.cells._goru import goru
 from jaxrnn.cells._gru import GRUCarry, gru
 from jaxrnn.cells._gru_d import GRUDCarry, gru_d
 from jaxrnn.cells._gru_reset_before import gru_reset_before
@@ -120,7 +121,7 @@ FAMILIES = {
         multiplicative_integration_rnn, statistical_recurrent_unit,
     ),
     "dynamical systems": (antisymmetric_rnn, gated_antisymmetric_rnn, lipschitz_rnn, cornn, unicornn, lem),
-    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, unitary_rnn),
+    "orthogonal and unitary recurrences": (orthogonal_rnn, scaled_cayley, unitary_rnn, goru),
     "linear recurrences": (
         min_gru, min_lstm, sru, sru_2017, qrnn, hgrn, rg_lru, lru, s5, s4d, s6, rtu, rwkv, para_gru, para_lstm,
     ),
@@ -197,6 +198,7 @@ __all__ = [
     "gated_antisymmetric_rnn",
     "gated_delta_net",
     "gla",
+    "goru",
     "gru",
     "gru_d",
     "gru_reset_before",

@@ -50,15 +50,21 @@ class Spatial(Dense):
             for size in sizes:
                 checks.positive(size, name)
 
-    def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
-        window = self.window if len(shape) == 2 else ()  # a kernel, and not a bias
-        return super().blocks(initializer, key, (*window, *shape))
+    def blocks(
+        self, initializer: str | Callable, key: Any, shape: tuple[int, ...], gates: str | None = None
+    ) -> jax.Array:
+        """A draw for each gate; of a kernel [N, H] one for each place of the window."""
+        window = self.window if len(shape) == 2 else ()
+        return super().blocks(initializer, key, (*window, *shape), gates)
 
     def drive(self, params: Any, x: jax.Array) -> jax.Array:
+        """x [..., *shape, D] * kernel + bias -> [..., *shape, G·H], rounded to the type to compute in."""
         u = convolution(x, params["kernel"], self.compute(params))
         return (u + row(params["bias"], u)).astype(self.compute(params))
 
     def recur(self, gates: str = "", of: str = "h") -> Callable[[Any, Any], jax.Array]:
+        """The `recur` of a stage: a field of the state convolved with all kernels, or with some gates'."""
+
         def recur(params, s):
             kernel = params["recurrent_kernel"]
             kernel = kernel[..., self.columns(gates)] if gates else kernel
@@ -67,6 +73,8 @@ class Spatial(Dense):
         return recur
 
     def cell(self, carry: type, *stages: Stage, init: Callable | None = None, **_: Any) -> Cell:
+        """The cell with these stages; its carry starts as zeros [*shape, H] in each field."""
+
         def start(params):
             return carry(*(jnp.zeros((*self.shape, self.H), self.compute(params)) for _ in carry._fields))
 

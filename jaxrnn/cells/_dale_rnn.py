@@ -52,8 +52,8 @@ def dale_rnn(
         0 still learns.
     `init` takes the size of what recurrent_init draws, times E / (H - E) for the H - E inhibitory units, so that both
         signs cancel on average.
-    Sources: the paper draws U from a gamma distribution, scales it to a spectral radius of 1.5, adds noise to h, and may
-        bound W and the readout too.
+    Sources: the paper draws U from a gamma distribution, scales it to a spectral radius of 1.5, adds noise to h, and
+        may bound W and the readout too.
     Good for: models of cortex with separate excitatory and inhibitory units.
     Paper: Song, Yang and Wang 2016, doi 10.1371/journal.pcbi.1004792.
     """

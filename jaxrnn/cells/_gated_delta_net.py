@@ -31,16 +31,16 @@ def gated_delta_net(hidden_size: int, *, heads: int = 1, **options: Unpack[Unbia
         q, k = silu(x W_q), silu(x W_k), each divided by its length, in each head
         v  = silu(x W_v)
         β  = sigmoid(x W_β)    one for each head
-        α  = exp(-exp(log_rate) softplus(x W_α + step_bias))    one for each head
-        S' = α S + β k (v - α k S)ᵀ
+        alpha  = exp(-exp(log_rate) softplus(x W_alpha + step_bias))    one for each head
+        S' = alpha S + β k (v - alpha k S)ᵀ
         y  = q S'
 
     As in `delta_net`, each step multiplies S by a matrix, and there is no `element`. The last q is in the carry for y;
     no step reads it. K = V = H / heads.
-    Parameters, in the order q, k, v, β, α: kernel [D, 3H + 2 heads]; log_rate and step_bias [heads].
+    Parameters, in the order q, k, v, β, alpha: kernel [D, 3H + 2 heads]; log_rate and step_bias [heads].
 
     heads: a divisor of hidden_size.
-    exp(log_rate) starts uniform in [1, 16], softplus(step_bias) between 0.001 and 0.1, as in Mamba-2, whose gate α is.
+    exp(log_rate) starts uniform in [1, 16], softplus(step_bias) between 0.001 and 0.1; alpha is Mamba-2's gate.
     Sources: the paper's layer has short convolutions before, and a normalisation and a gate after this.
 
     Good for: recall of pairs in context, with a memory that can be cleared.

@@ -33,18 +33,18 @@ def bounded(lower_bound: float | None) -> None:
 def hgrn(hidden_size: int, *, lower_bound: float | None = 0.0, **options: Unpack[Pointwise]) -> Cell:
     """Hierarchically gated recurrent unit: x [..., D], h [..., N] -> h', y [..., H] with H = 2N.
 
-        f  = γ + (1 - γ) sigmoid(x W_f + b_f)
+        f  = gamma + (1 - gamma) sigmoid(x W_f + b_f)
         n  = silu(x W_real + b_real) + i silu(x W_imaginary + b_imaginary)
         g  = sigmoid(x W_g + b_g)
         h' = f exp(i theta) h + (1 - f) n
         y  = g [Re h', Im h']
 
     h is complex: f says how much of it is kept, and theta, the same for all inputs, how far it turns. |f| <= 1, and no
-    less than γ is kept. Affine in h. The last g is in the carry for y; no step reads it.
+    less than gamma is kept. Affine in h. The last g is in the carry for y; no step reads it.
     Parameters, in the order f, real, imaginary, g: kernel [D, 5N], bias [5N]; theta [N]. All are real.
 
-    lower_bound: γ, from 0 to below 1. The paper's grow from layer to layer and are learned, all together: see
-        `hgrn_stack`, whose cells have lower_bound=None and find γ [N] in their params, as lower_bound.
+    lower_bound: gamma, from 0 to below 1. The paper's grow from layer to layer and are learned, all together: see
+        `hgrn_stack`, whose cells have lower_bound=None and find gamma [N] in their params, as lower_bound.
     hidden_size is even. theta starts at 10000^(-n/N), as rotary positions do.
     Sources: the paper's layer goes on with a normalisation of y and a linear layer.
 

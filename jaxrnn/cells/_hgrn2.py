@@ -20,7 +20,7 @@ from jaxrnn.cells._memory import Memory, MemoryCarry, outer
 def hgrn2(hidden_size: int, *, heads: int = 1, lower_bound: float | None = 0.0, **options: Unpack[Unbiased]) -> Cell:
     """HGRN with its state expanded to matrices: x [..., D], S [..., heads, K, V] -> S', y [..., H].
 
-        f  = γ + (1 - γ) sigmoid(x W_f)
+        f  = gamma + (1 - gamma) sigmoid(x W_f)
         v  = x W_v
         q  = silu(x W_q)
         S' = f S + (1 - f) vᵀ    row by row, in each head
@@ -31,7 +31,7 @@ def hgrn2(hidden_size: int, *, heads: int = 1, lower_bound: float | None = 0.0, 
     Parameters, in the order f, v, q: kernel [D, 3H]. There is no bias.
 
     heads: a divisor of hidden_size.
-    lower_bound: γ, from 0 to below 1; None: it is found in the params, as lower_bound [H] (see `hgrn_stack`).
+    lower_bound: gamma, from 0 to below 1; None: it is found in the params, as lower_bound [H] (see `hgrn_stack`).
     Sources: the activations are those of the authors' code. Their layer goes on with a normalisation and a linear
         layer. HGRN's complex turning is gone.
 

@@ -25,17 +25,20 @@ class Integrating(Dense):
         self.draws = {"alpha": alpha_init, "beta_1": beta_init, "beta_2": beta_init}
 
     def init(self, key: Any, input_size: Any, **more: Any) -> Any:
+        """New params, with the three further vectors."""
         params = super().init(key, input_size, **more)
         keys = jax.random.split(jax.random.fold_in(key, 1), len(self.draws))
         drawn = zip(self.draws.items(), keys, strict=True)
         return params | {name: self.blocks(draw, k, (self.H,)) for (name, draw), k in drawn}
 
     def drive(self, params: Any, x: jax.Array) -> jax.Array:
+        """The slope alpha (x W) + beta_1 and the height beta_2 (x W) + b of the sums: [..., 2·G·H]."""
         a = product(x, params["kernel"], self.compute(params))
         alpha, beta_1, beta_2, b = (row(params[name], a) for name in ("alpha", "beta_1", "beta_2", "bias"))
         return jnp.concatenate([alpha * a + beta_1, beta_2 * a + b], -1).astype(self.compute(params))
 
     def sums(self, gates: str, u: jax.Array, v: jax.Array) -> list[jax.Array]:
+        """The sums of these gates; v has only their columns."""
         slope, height = (half[..., self.columns(gates)] for half in jnp.split(u, 2, axis=-1))
         return self.split(slope * v + height)
 

@@ -38,9 +38,10 @@ def mlstm(hidden_size: int, *, heads: int = 1, forget_gate: str = "sigmoid", **o
         n' = exp(l + m - m') n + exp(i - m') k
         h' = o (q C') / max(|q · n'|, exp(-m'))
 
-    i and f are one number for each head, and see x alone. m holds their exponents, so that nothing overflows; h' is what
-    it is with m = 0 throughout. A row starts with m below any number. Through m and the quotient it is not affine in its
-    carry. C is the paper's transposed; C, n and m are float32 if the cell computes in half precision. K = V = H / heads.
+    i and f are one number for each head, and see x alone. m holds their exponents, so that nothing overflows; h' is
+    what it is with m = 0 throughout. A row starts with m below any number. Through m and the quotient it is not affine
+    in its carry. C is the paper's transposed, and K = V = H / heads. C, n and m are float32 if the cell computes in
+    half precision.
     Parameters, in the order q, k, v, o, i, f: kernel [D, 4H + 2 heads], bias [4H + 2 heads].
 
     heads: a divisor of hidden_size.

@@ -71,7 +71,6 @@ def _size(free: int) -> int:
     return (1 + round((1 + 8 * free) ** 0.5)) // 2
 
 
-@factory
 def given_transition(hidden_size: int, *, activation: str | Callable = "modrelu", **options: Unpack[Pointwise]) -> Cell:
     """Cell with a given transition U: x [..., D], h [..., H] -> h' = activation(x W + h U + b), y [..., H].
 
@@ -90,3 +89,6 @@ def given_transition(hidden_size: int, *, activation: str | Callable = "modrelu"
         return HiddenCarry(tap("h", modrelu(u + v, params["bias"]) if inside else d.act(u + v)))
 
     return d.cell(HiddenCarry, d.stage(d.recur(), update), drive=drive)
+
+
+given_transition = factory(given_transition)  # no cell of its own

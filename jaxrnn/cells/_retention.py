@@ -20,11 +20,11 @@ def retention(hidden_size: int, *, heads: int = 1, **options: Unpack[Unbiased]) 
     """Retention, a memory that fades and turns: x [..., D], S [..., heads, K/2, V] -> S', y [..., H].
 
         q, k, v = x W_q, x W_k, x W_v    in each head
-        S' = γ exp(i θ) S + conj(k) vᵀ,    γ = 1 - 2^(-5 - head)
+        S' = gamma exp(i θ) S + conj(k) vᵀ,    gamma = 1 - 2^(-5 - head)
         y  = Re(q S')
 
     The first half of a head's q or k is read as real parts, the second as imaginary parts, so S is complex, and turns
-    by θ = 10000^(-2j/K), as far as rotary positions would turn q and k: no position is carried. γ and θ are no
+    by θ = 10000^(-2j/K), as far as rotary positions would turn q and k: no position is carried. gamma and θ are no
     parameters. Affine in S. The last q is in the carry for y; no step reads it. K = V = H / heads, an even number.
     Parameters, in the order q, k, v: kernel [D, 3H]. There is no bias.
 

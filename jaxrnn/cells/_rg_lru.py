@@ -39,8 +39,8 @@ def rg_lru(hidden_size: int, *, c: float = 8.0, **options: Unpack[Pointwise]) ->
     c: how far r reaches.
     decay starts so that exp(-c softplus(decay)), the a of an open gate, is uniform in [0.9, 0.999].
     Sources: Griffin's block multiplies i with the output of a linear layer and a convolution before the cell; here this
-        is x W_n + b_n, and the gates see x itself. The paper has a = σ(Λ)^(c r), with Λ = -decay. Its code draws a
-        where the paper draws a^c; the paper decides. Its code has gates of block-diagonal matrices.
+        is x W_n + b_n, and the gates see x itself. The paper has a = sigmoid(Λ)^(c r), with Λ = -decay. Its code draws
+        a where the paper draws a^c; the paper decides. Its code has gates of block-diagonal matrices.
 
     Good for: language models with attention over a short window beside it.
     Paper: De, Smith, Fernando, Botev and others 2024, arXiv 2402.19427.

@@ -68,10 +68,8 @@ def rwkv(hidden_size: int, **options: Unpack[Unbiased]) -> Cell:
         return u.astype(d.compute(params))
 
     def start(params):
-        sums = wide(d.compute(params))
-        return RWKVCarry(
-            d.zeros(params, d.H), *(jnp.full(d.H, value, sums) for value in (0, 0, EMPTY)), d.zeros(params, 3 * d.H)
-        )
+        a, b, m = (jnp.full(d.H, value, wide(d.compute(params))) for value in (0, 0, EMPTY))
+        return RWKVCarry(d.zeros(params, d.H), a, b, m, d.zeros(params, 3 * d.H))
 
     def update(params, s, u, v):
         now, last = jnp.split(u, 2, axis=-1)

@@ -89,8 +89,8 @@ def s5(
         def turned(sides, *basis):
             return jnp.concatenate([sides(b.astype(d.param_dtype)) for b in basis], 0)
 
-        B = turned(lambda b: b @ B.T, V.T.real, -V.T.imag).T  # the conjugate transpose of V, times B
-        C = turned(lambda b: b @ C, V.T.real, V.T.imag)
+        B = turned(lambda b: b @ B.T, np.real(V.T), -np.imag(V.T)).T  # the conjugate transpose of V, times B
+        C = turned(lambda b: b @ C, np.real(V.T), np.imag(V.T))
         return params | {
             "kernel": params["kernel"].at[:, : 2 * N].set(B),
             "output_kernel": C,

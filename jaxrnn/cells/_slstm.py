@@ -46,8 +46,8 @@ def slstm(
         n' = exp(l + m - m') n + exp(i - m')
         h' = o c' / n'
 
-    m holds the exponents of the gates, so that nothing overflows; c / n does not depend on it. A row starts with m below
-    any number, so that its first n' is 1, and n' is never below 1 after that. c, n and m are float32 if the cell
+    m holds the exponents of the gates, so that nothing overflows; c / n does not depend on it. A row starts with m
+    below any number, so that its first n' is 1, and n' is never below 1 after that. c, n and m are float32 if the cell
     computes in half precision.
     Parameters, gates in the order i, f, z, o: kernel [D, 4H], recurrent_kernel U [heads, H/heads, 4H/heads], whose
     heads see their own part of h alone, bias [4H].

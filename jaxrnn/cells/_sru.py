@@ -21,8 +21,8 @@ class Highway(Driven):
     """The parts of a cell that lets x past it: as it is where D = H, by a block of the kernel of its own elsewhere."""
 
     def __init__(self, hidden_size, options):
-        super().__init__(hidden_size, options, **dict.fromkeys("nfr", hidden_size))
-        self.other = Driven(hidden_size, options, **dict.fromkeys("nfrx", hidden_size))
+        super().__init__(hidden_size, options, n=hidden_size, f=hidden_size, r=hidden_size)
+        self.other = Driven(hidden_size, options, **self.widths, x=hidden_size)
 
     def init(self, key, input_size, **more):
         """New params, of three blocks or of four."""
@@ -48,14 +48,14 @@ def sru(
         f  = sigmoid(x W_f + v_f c + b_f)
         r  = sigmoid(x W_r + v_r c + b_r)
         c' = f c + (1 - f) (x W_n)
-        h' = r c' + (1 - r) α x,    α = sqrt(1 + 2 exp(highway_bias))
+        h' = r c' + (1 - r) alpha x,    alpha = sqrt(1 + 2 exp(highway_bias))
 
     Each unit sees its own c only, through v, and the old one in both gates. Where D is not H, x W_x stands for the last
     x. The gates see c, so it is not affine in it; `sru_2017` is.
     Parameters, gates in the order n, f, r: kernel [D, 3H], or [D, 4H] with W_x; recurrent_weight v [2H], of f and r;
     bias [2H], of f and r. h is in the carry only to be put out.
 
-    highway_bias: what b_r starts at, negative for outputs that begin as x; α keeps the size of x for this start.
+    highway_bias: what b_r starts at, negative for outputs that begin as x; alpha keeps the size of x for this start.
     kernel_init: by default uniform with variance 1 / D, as in the paper. recurrent_init: draws v, as a matrix [1, 2H].
 
     Good for: LSTM-like cells at the cost of pointwise operations a step, in stacks.

@@ -2,7 +2,7 @@
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
-from jaxrnn.train._devices import data_parallel
+from jaxrnn.train._devices import data_parallel, spread
 from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
 from jaxrnn.train._ridge import ridge
 from jaxrnn.train._seal import Damaged
@@ -25,6 +25,7 @@ __all__ = [
     "next_symbol",
     "regularizers",
     "ridge",
+    "spread",
     "start",
     "truncated_bptt",
     "weighted",

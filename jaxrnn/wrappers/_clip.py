@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import distributed, in_parts
-from jaxrnn._core.jax_internals import clip_cotangent
+from jaxrnn._core.numerics import clip_cotangent
 from jaxrnn._core.record import factory
 
 

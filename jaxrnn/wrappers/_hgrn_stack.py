@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core import checks
-from jaxrnn._core.cell import Cell
+from jaxrnn._core.cell import Cell, features
 from jaxrnn._core.numerics import wide
 from jaxrnn._core.record import factory
 from jaxrnn.cells import hgrn, hgrn2
@@ -22,12 +22,12 @@ def hgrn_stack(
     """A stack of `hgrn` cells whose lower bounds grow from layer to layer: x [..., D] -> y [..., H].
 
         P    = softmax over the layers of bounds
-        γ[l] = P[1] + ... + P[l],    γ[0] = 0
+        gamma[l] = P[1] + ... + P[l],    gamma[0] = 0
 
-    The last layer keeps the most, and no γ reaches 1. All gradients of the bounds go through P, as in the paper.
+    The last layer keeps the most, and no gamma reaches 1. All gradients of the bounds go through P, as in the paper.
     Params {"layers": those of the stack, "bounds": [layers, N]}, with N = H / 2, or H for hgrn2; bounds start at 0, so
-    that γ[l] = l / layers. Carry: that of the stack. It is what `stack` of the cells is, with γ as their lower bounds:
-    the normalisations and linear layers that the paper has between are not in it.
+    that gamma[l] = l / layers. Carry: that of the stack. It is what `stack` of the cells is, with gamma as their lower
+    bounds; the normalisations and linear layers that the paper has between are not in it.
 
     heads: None: layers of `hgrn`; a number: of `hgrn2` with so many heads.
     dtype, param_dtype: as of the cells.
@@ -51,6 +51,7 @@ def hgrn_stack(
     def sequence(run, params, carry, xs, key):
         return run(cells, tied(params), carry, xs, key)
 
-    return Cell(
-        init, lambda params: cells.start(tied(params)), lambda params: cells.input(params["layers"]), sequence=sequence
-    )
+    def input(params):
+        return features(params["layers"]["layer_0"])
+
+    return Cell(init, lambda params: cells.start(tied(params)), input, sequence=sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
-from reference.units import OTHERS, RELU, SQUARE, direct, split
+from reference.units import OTHERS, SQUARE, direct, split
 
 
 def pair(params, H):
@@ -163,7 +163,7 @@ CELLS = {
     "trnn": Entry(trnn, variants={"trnn_gates": {"gate_activation": "hard_sigmoid"}}),
     "mclstm": Entry(mclstm, lambda params, H: (np.zeros(H),) * 3, variants={"mclstm_activations": OTHERS}),
     "wmclstm": Entry(wmclstm, pair, variants={"wmclstm_activations": OTHERS}),
-    "nas": Entry(nas, pair, RELU),
+    "nas": Entry(nas, pair, dead={"*": 0.3}),  # of relu
     "original_lstm": Entry(original_lstm, pair, variants={"original_lstm_activations": OTHERS}),
     "ran": Entry(ran, pair, variants={"ran_identity": {"activation": "identity", "gate_activation": "hard_sigmoid"}}),
     "res_lstm": Entry(res_lstm, pair, variants={"res_lstm_activations": OTHERS, "res_lstm_square": SQUARE}),

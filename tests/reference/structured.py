@@ -210,6 +210,23 @@ def echo_state(
     return (h,), h
 
 
+def goru(params, carry, x, gate_activation="sigmoid"):
+    """Jing et al. 2017, section 3; z keeps the old state; with expRNN's orthogonal matrix."""
+    (h,) = carry
+    W, b, U = (
+        columns(params["kernel"], "rzn"),
+        columns(params["bias"], "rzn"),
+        columns(params["recurrent_kernel"], "rz"),
+    )
+    sigma = ACTIVATIONS[gate_activation]
+    r, z = (sigma(W[k].T @ x + U[k].T @ h + b[k]) for k in "rz")
+    values, vectors = np.linalg.eigh(1j * from_skew(params, len(h)))
+    B = (vectors * np.exp(-1j * values) @ vectors.conj().T).real
+    new = modrelu(W["n"].T @ x + r * (B.T @ h), b["n"])
+    h = new + z * (h - new)
+    return (h,), h
+
+
 def sub_lstm(params, carry, x, activation="sigmoid", gate_activation="sigmoid"):
     """Costa et al. 2017, equations 9 to 12: the input gate and the output gate are taken away."""
     h, c = carry
@@ -433,4 +450,5 @@ CELLS = {
         options={"hidden_size": 6},
         variants={"rev_gru_activations": GATED},
     ),
+    "goru": Entry(goru, variants={"goru_gates": {"gate_activation": "hard_sigmoid"}}),
 }

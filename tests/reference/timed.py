@@ -159,6 +159,7 @@ CELLS = {
         lambda params, H: (np.zeros(H), params["mean"], np.zeros(len(params["mean"]))),
         variants={"gru_d_activations": {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}},
         domain=lambda params: {name: abs(a) + 0.5 if name in DECAYS else a for name, a in params.items()},
+        dead={"input_decay": 1.0, "input_decay_bias": 1.0},  # few values are missing after one that was seen
         hold=waiting,
         timed=True,
     ),

@@ -242,7 +242,6 @@ def star(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     return (h,), h
 
 
-RELU = {"hidden_size": 6}  # a size at which no unit of relu happens to be silent in the whole of a test
 SQUARE = {"hidden_size": 3}  # as D is, so that x enters as it is
 CELLS = {
     "antisymmetric_rnn": Entry(
@@ -267,13 +266,13 @@ CELLS = {
     "intersection_rnn": Entry(
         intersection_rnn,
         lambda params, H: (np.zeros(H), np.zeros(H)),
-        RELU,
-        {
+        variants={
             "intersection_rnn_activations": {"depth_activation": "tanh", **OTHERS},
-            "intersection_rnn_equal_sizes": SQUARE,
+            "intersection_rnn_square": SQUARE,
         },
+        dead={"*": 0.3},  # of relu
     ),
-    "li_gru": Entry(li_gru, options={"hidden_size": 2}, variants={"li_gru_activations": OTHERS}),
+    "li_gru": Entry(li_gru, variants={"li_gru_activations": OTHERS}),
     "light_ru": Entry(light_ru, variants={"light_ru_activations": OTHERS}),
     "minimal_rnn": Entry(minimal_rnn, variants={"minimal_rnn_activations": OTHERS}),
     "mi_ru1": Entry(mi_ru1, variants={"mi_ru1_options": {"update_coefficient": 0.3, **OTHERS}}),
