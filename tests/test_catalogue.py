@@ -14,7 +14,7 @@ from support import assert_close, double, normal_like, problem, table, tolerance
 
 import jaxrnn
 
-T, BATCH = 6, (2, 3)
+BATCH = (2, 3)
 
 # name of a test -> (name of the cell, options)
 ROWS = {
@@ -31,7 +31,9 @@ def made(row):
 
 
 # Each as it takes x; those that know time also with the time between steps.
-WAYS = [(row, timed) for row, (name, _) in ROWS.items() for timed in (False, True)[: 1 + reference.CATALOGUE[name].timed]]
+WAYS = [
+    (row, timed) for row, (name, _) in ROWS.items() for timed in (False, True)[: 1 + reference.CATALOGUE[name].timed]
+]
 
 
 @pytest.mark.parametrize(("row", "timed"), WAYS, ids=lambda value: value if isinstance(value, str) else "x, dt" * value)
@@ -39,13 +41,14 @@ def test_values_and_gradients(row, timed, key, rng):
     """Outputs, carries, and slopes along random directions, which are finite differences of the NumPy loop's."""
     cell, entry = made(row)
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
-    step = functools.partial(entry.step, **options)
+    step, T = functools.partial(entry.step, **options), entry.steps
     arguments = problem(cell, key, T, BATCH, dtype="float64")
-    arguments = (entry.domain(arguments[0]), *arguments[1:])
     if entry.timed:
-        xs = jnp.where(rng.random(arguments[-1].shape) < 0.3, jnp.nan, arguments[-1])  # a missing value
-        dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.05)
-        arguments = (*arguments[:-1], (xs, dt) if timed else xs)
+        params, carry, xs = arguments
+        xs = jnp.where(rng.random(xs.shape) < 0.5, jnp.nan, xs)  # a missing value
+        dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.3)
+        carry = carry._replace(elapsed=abs(carry.elapsed))
+        arguments = entry.domain(params), carry, (xs, dt) if timed else xs
     how = rows(rng, "lengths", "mask", "reset", time=T, batch=BATCH)._asdict()
     weights = normal_like(key, jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments))
 
@@ -71,7 +74,9 @@ def test_values_and_gradients(row, timed, key, rng):
     eps = float(np.finfo(np.float64).eps)
     h = eps ** (1 / 3)
     for i, name in enumerate(("params", "carry", "xs")):
-        way = jax.tree.map(lambda a: rng.standard_normal(a.shape) * (a.dtype.kind in "fc"), exact[i])
+        way = jax.tree.map(
+            lambda a: rng.standard_normal(a.shape) if a.dtype.kind in "fc" else np.zeros_like(a), exact[i]
+        )
         up, down = (
             float(dot(double(weights), by_loop(*exact[:i], moved(exact[i], side * h, way), *exact[i + 1 :])))
             for side in (1, -1)
@@ -90,7 +95,10 @@ def moved(tree, distance, way):
 
 def dot(weights, tree):
     """The sum of all entries, each with a weight of its own; of a complex one, real part and imaginary part."""
-    return sum(jnp.real(w * a).sum() for w, a in zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True))
+    return sum(
+        jnp.real(w * a).sum().astype(float)
+        for w, a in zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True)
+    )
 
 
 @pytest.mark.parametrize("row", table(ROWS, ()))

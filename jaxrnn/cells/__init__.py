@@ -2,6 +2,7 @@
 
 from jaxrnn.cells._cfc import cfc
 from jaxrnn.cells._clocked import ClockedCarry
+from jaxrnn.cells._clockwork import ClockworkCarry, clockwork
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
 from jaxrnn.cells._ctrnn import ctrnn
 from jaxrnn.cells._dense import HiddenCarry
@@ -13,6 +14,7 @@ from jaxrnn.cells._gru_reset_before import gru_reset_before
 from jaxrnn.cells._indrnn import IndRNNCarry, indrnn, indrnn_uniform
 from jaxrnn.cells._janet import JANETCarry, janet
 from jaxrnn.cells._lem import LEMCarry, lem
+from jaxrnn.cells._lmu import LMUCarry, lmu
 from jaxrnn.cells._lstm import LSTMCarry, lstm
 from jaxrnn.cells._ltc import ltc
 from jaxrnn.cells._mgu import MGUCarry, mgu
@@ -25,12 +27,7 @@ from jaxrnn.cells._t_lstm import t_lstm
 # fmt: off
 CELLS = {cell.__name__: cell for cell in (
     elman, gated, lstm, gru, gru_reset_before, mgu, mgu_reset_after, multiplicative_lstm, recurrent_highway, lem, cornn,
-    indrnn, janet, ctrnn,
-    ltc,
-    cfc,
-    phased_lstm,
-    t_lstm,
-    gru_d,
+    indrnn, janet, ctrnn, ltc, cfc, phased_lstm, t_lstm, gru_d, clockwork, lmu,
 )}
 # fmt: on
 
@@ -38,6 +35,7 @@ __all__ = [
     "CELLS",
     "ClockedCarry",
     "ClockedLSTMCarry",
+    "ClockworkCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
@@ -47,10 +45,12 @@ __all__ = [
     "IndRNNCarry",
     "JANETCarry",
     "LEMCarry",
+    "LMUCarry",
     "LSTMCarry",
     "MGUCarry",
     "RecurrentHighwayCarry",
     "cfc",
+    "clockwork",
     "cornn",
     "ctrnn",
     "elman",
@@ -62,6 +62,7 @@ __all__ = [
     "indrnn_uniform",
     "janet",
     "lem",
+    "lmu",
     "lstm",
     "ltc",
     "mgu",

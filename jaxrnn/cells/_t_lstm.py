@@ -15,6 +15,7 @@ from jaxrnn.cells._clocked import clocked_cell
 from jaxrnn.cells._dense import Dense, Gated
 from jaxrnn.cells._phased_lstm import ClockedLSTMCarry
 
+
 def inverse(dt: jax.Array) -> jax.Array:
     """1 / dt; 1 where no time has passed, so that nothing is infinite."""
     return 1 / jnp.where(dt > 0, dt, jnp.ones_like(dt))

@@ -37,4 +37,5 @@ class Entry(NamedTuple):
     hold: Callable = lambda params, carry, x: carry  # what a masked step does to the carry
     domain: Callable = lambda params: params  # random params -> such that each of them has an effect
     timed: bool = False  # whether it takes (x, dt), and values that are missing
+    steps: int = 6  # more for what seldom happens
     exact: bool = True  # False: its gradient is by design not the derivative of its values
