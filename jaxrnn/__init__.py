@@ -6,7 +6,7 @@ import sys
 from jaxrnn import cells, data, decode, diagnostics, engines, initializers, interop, models, train, wrappers
 from jaxrnn._core import taps
 from jaxrnn._core.cell import Cell, Stage
-from jaxrnn._core.clock import Timed
+from jaxrnn._core.clock import Timed, TimedInput, timing
 from jaxrnn._core.numerics import product
 from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
@@ -23,6 +23,7 @@ __all__ = [
     "State",
     "Streaming",
     "Timed",
+    "TimedInput",
     "burn_in",
     "cells",
     "constraints",
@@ -46,6 +47,7 @@ __all__ = [
     "save",
     "streaming",
     "taps",
+    "timing",
     "to_config",
     "train",
     "unroll",

@@ -17,11 +17,6 @@ ORDERS = "tests/test_orders.py -m 'not full' -k"
 FAULTS = {
     "_core/jax_internals.py": {
         "a leaf stays the same on all devices": ("missing = axes - _varying(a)", "missing = ()", DEVICES),
-        "a network's axis left where it is": (
-            "[jnp.moveaxis(a, i, 0) for a, i in zip(operands, at, strict=True)",
-            "[a for a, i in zip(operands, at, strict=True)",
-            "tests/test_networks.py",
-        ),
     },
     "_core/custom_rules.py": {
         "the leaves' part of the second derivative alone": (
@@ -72,9 +67,6 @@ FAULTS = {
     "engines/_deferred/handover.py": {
         "effects are lost": ("if closed.effects:", "if False:", HANDOVER),
         "closed over arrays have no gradient": ("if any(map(is_traced, closed.consts)):", "if False:", HANDOVER),
-    },
-    "engines/_deferred/tangent.py": {
-        "a tangent of params forgotten": ("for t in some]", "for t in some][::-1]", "tests/test_networks.py"),
     },
     "engines/_deferred/engine.py": {
         "no sum over devices after the loop": ("    n = groups(cell, params, carry, xs)", "    n = 1", DEVICES),

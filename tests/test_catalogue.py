@@ -42,15 +42,15 @@ def test_values_and_gradients(row, timed, key, rng):
     """Outputs, carries, and slopes along random directions, which are finite differences of the NumPy loop's."""
     cell, entry = made(row)
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
-    step = functools.partial(entry.step, **options)
-    params, carry, xs = problem(cell, key, T, BATCH, dtype="float64")
+    step, steps = functools.partial(entry.step, **options), entry.steps
+    params, carry, xs = problem(cell, key, steps, BATCH, dtype="float64")
     params = entry.domain(params)
     if entry.timed:
-        xs = jnp.where(rng.random(xs.shape) < 0.3, jnp.nan, xs)  # a missing value
-        dt = jnp.asarray(rng.exponential(1.0, (T, *BATCH)) + 0.05)
-        xs = (xs, dt) if timed else xs
+        xs = jnp.where(rng.random(xs.shape) < 0.5, jnp.nan, xs)  # a missing value
+        dt = jnp.asarray(rng.exponential(1.0, (steps, *BATCH)) + 0.3)
+        carry, xs = carry._replace(elapsed=abs(carry.elapsed)), (xs, dt) if timed else xs
     arguments = params, type(carry)(*entry.reached(*carry)), xs
-    how = rows(rng, "lengths", "mask", "reset", time=T, batch=BATCH)._asdict()
+    how = rows(rng, "lengths", "mask", "reset", time=steps, batch=BATCH)._asdict()
     weights = normal_like(key, jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments))
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -65,7 +65,7 @@ def test_values_and_gradients(row, timed, key, rng):
 
     (_, outcome), grads = ours(cell, *arguments, how)
     exact = jax.tree.map(lambda a: np.asarray(a) if a.dtype.kind in "biu" else double(a), arguments)
-    assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", T))
+    assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", steps))
     for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
         dead, name = np.asarray(g == 0).mean(), jax.tree_util.keystr(path[-1:], simple=True)
         assert dead <= entry.dead.get(name, entry.dead.get("*", 0)), (
@@ -133,7 +133,7 @@ def moved(tree, distance, way):
 def dot(weights, tree):
     """The sum of all entries but flags, each with a weight of its own; of complex ones, real and imaginary part."""
     pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True)
-    return sum(jnp.real(w * a).sum() for w, a in pairs if a.dtype.kind in "fc")
+    return sum(jnp.real(w * a).sum().astype(float) for w, a in pairs if a.dtype.kind in "fc")
 
 
 @pytest.mark.parametrize("row", table(ROWS, ()))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.export import is_symbolic_dim as is_symbolic_dim
 from jax.extend.core import Literal as Literal
-from jax.extend.core import Primitive
+from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.extend.core import Var as Var
 from jax.extend.core import primitives as primitives
 from jax.interpreters import ad, batching, mlir
@@ -73,48 +73,41 @@ def with_others(leaves, at, some):
     return [there.get(i, a) for i, a in enumerate(leaves)]
 
 
-# f(*operands). Under vmap a loop over the batch, where worth(shapes of one element's operands, which are batched).
-# Unlike `jax.custom_batching`, it can be differentiated in both modes, as f itself.
-_mapped = Primitive("one_by_one")
-_mapped.multiple_results = True
-_mapped.def_impl(lambda *operands, f, worth, types: f(*operands))
-_mapped.def_abstract_eval(lambda *_, f, worth, types: list(types))
-mlir.register_lowering(_mapped, mlir.lower_fun(lambda *operands, f, worth, types: f(*operands), multiple_results=True))
+# The program of a function, as a call of it. Under vmap a loop over the batch, where worth(shapes of one element's
+# operands, which are batched). Unlike `jax.custom_batching`, it can be differentiated in both modes.
+_in_turn = Primitive("one_by_one")
+_in_turn.multiple_results = True
+_in_turn.def_impl(lambda *operands, jaxpr, worth: jaxpr_as_fun(jaxpr)(*operands))
+_in_turn.def_abstract_eval(lambda *_, jaxpr, worth: jaxpr.out_avals)
+mlir.register_lowering(
+    _in_turn,
+    mlir.lower_fun(lambda *operands, jaxpr, worth: jaxpr_as_fun(jaxpr)(*operands), multiple_results=True),
+)
 
 
-def _along(operands, tangents, *, f, **_):
+def one_by_one(f: Callable, worth: Callable, *args: Any) -> Any:
+    """f(*args); under `vmap` a loop over its batch where worth(shapes of one element's leaves, which are batched)."""
+    leaves, kind = jax.tree.flatten(args)
+    jaxpr, shapes = jax.make_jaxpr(lambda *a: f(*jax.tree.unflatten(kind, a)), return_shape=True)(*leaves)
+    return jax.tree.unflatten(jax.tree.structure(shapes), _in_turn.bind(*leaves, jaxpr=jaxpr, worth=worth))
+
+
+def _along(operands, tangents, *, jaxpr, worth):
     """The function's own derivative: what is differentiated is no longer run in turn."""
     at = [i for i, t in enumerate(tangents) if not isinstance(t, ad.Zero)]
     there, given = [operands[i] for i in at], [tangents[i] for i in at]
-    return jax.jvp(lambda *some: f(*with_others(operands, at, some)), there, given)
+    return jax.jvp(lambda *some: jaxpr_as_fun(jaxpr)(*with_others(operands, at, some)), there, given)
 
 
-ad.primitive_jvps[_mapped] = _along
-
-
-def one_by_one(f, worth, *args):
-    """f(*args); under `vmap` a loop over its batch where worth(shapes of one element's leaves, which are batched)."""
-    leaves, kind = jax.tree.flatten(args)
-    structures = []
-
-    def flat(*leaves):
-        outs, structure = jax.tree.flatten(f(*jax.tree.unflatten(kind, leaves)))
-        structures.append(structure)
-        return outs
-
-    types = tuple(jax.make_jaxpr(flat)(*leaves).out_avals)
-    return jax.tree.unflatten(structures[0], _mapped.bind(*leaves, f=flat, worth=worth, types=types))
-
-
-def _in_turn(operands, at, *, f, worth, types):
-    size = next(a.shape[i] for a, i in zip(operands, at, strict=True) if i is not None)
+def _batched(operands, at, *, jaxpr, worth):
+    f = jaxpr_as_fun(jaxpr)
     shapes = [a.shape if i is None else a.shape[:i] + a.shape[i + 1 :] for a, i in zip(operands, at, strict=True)]
     batched = [i is not None for i in at]
     if not worth(shapes, batched):
-        g = jax.vmap(f, tuple(at), axis_size=size)
-        types = tuple(jax.make_jaxpr(g)(*operands).out_avals)
+        size = next(a.shape[i] for a, i in zip(operands, at, strict=True) if i is not None)
         # The same again: the next vmap around may be the one over networks.
-        return _mapped.bind(*operands, f=g, worth=worth, types=types), [0] * len(types)
+        outs = one_by_one(jax.vmap(f, tuple(at), axis_size=size), worth, *operands)
+        return outs, [0] * len(outs)
 
     def one(moving):
         moving = iter(moving)
@@ -124,4 +117,5 @@ def _in_turn(operands, at, *, f, worth, types):
     return outs, [0] * len(outs)
 
 
-batching.primitive_batchers[_mapped] = _in_turn
+ad.primitive_jvps[_in_turn] = _along
+batching.primitive_batchers[_in_turn] = _batched

@@ -7,6 +7,7 @@ from jaxrnn.cells._brc import brc
 from jaxrnn.cells._cfc import cfc
 from jaxrnn.cells._cfn import cfn
 from jaxrnn.cells._clocked import ClockedCarry
+from jaxrnn.cells._clockwork import ClockworkCarry, clockwork
 from jaxrnn.cells._conv_gru import conv_gru
 from jaxrnn.cells._conv_lstm import conv_lstm
 from jaxrnn.cells._cornn import CoRNNCarry, cornn
@@ -40,6 +41,7 @@ from jaxrnn.cells._lif import LIFCarry, lif
 from jaxrnn.cells._light_ru import light_ru
 from jaxrnn.cells._linear_attention import LinearAttentionCarry, linear_attention
 from jaxrnn.cells._lipschitz_rnn import lipschitz_rnn
+from jaxrnn.cells._lmu import LMUCarry, lmu
 from jaxrnn.cells._low_rank_rnn import low_rank_rnn
 from jaxrnn.cells._lru import LRUCarry, lru
 from jaxrnn.cells._lstm import LSTMCarry, lstm
@@ -126,7 +128,7 @@ FAMILIES = {
         min_gru, min_lstm, sru, sru_2017, qrnn, hgrn, rg_lru, lru, s5, s4d, s6, rtu, rwkv, para_gru, para_lstm,
     ),
     "matrix memories": (mlstm, linear_attention, retention, gla, hgrn2, delta_net, gated_delta_net),
-    "cells that know time": (ctrnn, ltc, cfc, phased_lstm, t_lstm, gru_d),
+    "cells that know time": (ctrnn, ltc, cfc, phased_lstm, t_lstm, gru_d, clockwork, lmu),
     "images": (conv_lstm, conv_gru),
     "neuroscience": (low_rank_rnn, dale_rnn, echo_state, lif, alif),
 }
@@ -139,6 +141,7 @@ __all__ = [
     "ALIFCarry",
     "ClockedCarry",
     "ClockedLSTMCarry",
+    "ClockworkCarry",
     "CoRNNCarry",
     "ElmanCarry",
     "GRUCarry",
@@ -152,6 +155,7 @@ __all__ = [
     "JordanCarry",
     "LEMCarry",
     "LIFCarry",
+    "LMUCarry",
     "LRUCarry",
     "LSTMCarry",
     "LinearAttentionCarry",
@@ -182,6 +186,7 @@ __all__ = [
     "brc",
     "cfc",
     "cfn",
+    "clockwork",
     "conv_gru",
     "conv_lstm",
     "cornn",
@@ -215,6 +220,7 @@ __all__ = [
     "light_ru",
     "linear_attention",
     "lipschitz_rnn",
+    "lmu",
     "low_rank_rnn",
     "lru",
     "lstm",

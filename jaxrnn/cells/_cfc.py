@@ -58,7 +58,7 @@ def cfc(hidden_size: int, *, backbone: int | None = None, **options: Unpack[Gate
         return first.init(k1, input_size, rows=d.H) | {"heads": heads, "head_bias": bias}
 
     def shared(params, s, u, v):
-        return _Between(*s, first.candidate("z", u[0] + v))
+        return _Between(s.h, s.elapsed, first.candidate("z", u[0] + v))
 
     def heads(params, s):
         v = product(s.z, params["heads"], d.compute(params))

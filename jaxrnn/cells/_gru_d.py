@@ -48,8 +48,8 @@ class _Gated(NamedTuple):
 def gru_d(hidden_size: int, **options: Unpack[Gated]) -> Cell:
     """GRU with decay for missing values: x [..., D], (x, dt [...]) or (x, dt, observed [..., D]), h -> h', y [..., H].
 
-        γ_x = exp(-max(0, w δ + c)),    γ_h = exp(-max(0, δ V + a)),    δ [..., D] the time since each was observed
-        x~  = x where observed (m = 1), else γ_x last + (1 - γ_x) mean;    h <- γ_h h
+        g_x = exp(-max(0, w δ + c)),    g_h = exp(-max(0, δ V + a)),    δ [..., D] the time since each was observed
+        x~  = x where observed (m = 1), else g_x last + (1 - g_x) mean;    h <- g_h h
         r, z = sigmoid(x~ W + h U + m M + b), each its own;    n = tanh(x~ W_n + (r h) U_n + m M_n + b_n)
         h'  = (1 - z) h + z n,    y = h'
 

@@ -120,7 +120,39 @@ def gru_d(params, carry, x, activation="tanh", gate_activation="sigmoid"):
     return (h, np.where(observed, x, last), np.where(observed, 0.0, delta)), h
 
 
-DECAYS = ("decay_kernel", "input_decay")  # below 0 they have none
+def clockwork(params, carry, x, modules=4, base=2, activation="tanh"):
+    """Koutnik et al. 2014: a module whose period divides the time reads x, itself and all slower modules."""
+    (h, clock), size = carry, len(carry[0]) // modules
+    new = h.copy()
+    for m in range(modules):
+        own = slice(m * size, (m + 1) * size)
+        if clock[0] % base**m == 0:
+            z = x @ params["kernel"][:, own] + params["bias"][own]
+            for k in range(m, modules):
+                block = params[f"recurrent_kernel_{m}"][(k - m) * size : (k - m + 1) * size]
+                z = z + h[k * size : (k + 1) * size] @ block
+            new[own] = ACTIVATIONS[activation](z)
+    return (new, np.mod(clock + 1, base ** (modules - 1))), new
+
+
+def lmu(params, carry, x, order=32, theta=100.0, activation="tanh"):
+    """Voelker et al. 2019, equations 1 to 7; the memory's equation is solved by its series over a hundredth step."""
+    h, m = carry
+    u = params["input_encoder"] @ x + params["hidden_encoder"] @ h + params["memory_encoder"] @ m
+    A, B = np.zeros((order, order)), np.zeros(order)
+    for i in range(order):
+        B[i] = (2 * i + 1) * (-1) ** i / theta
+        for j in range(order):
+            A[i, j] = (2 * i + 1) * (-1 if i < j else (-1) ** (i - j + 1)) / theta
+    for _ in range(100):
+        term = (A @ m + B * u) / 100
+        for n in range(2, 12):
+            m, term = m + term, A @ term / 100 / n
+    h = ACTIVATIONS[activation](x @ params["kernel"] + h @ params["recurrent_kernel"] + m @ params["memory_kernel"])
+    return (h, m), h
+
+
+DECAYS = ("decay_kernel", "input_decay", "input_decay_bias")  # below 0 they have none
 
 CELLS = {
     "ctrnn": Entry(
@@ -158,9 +190,22 @@ CELLS = {
         gru_d,
         lambda params, H: (np.zeros(H), params["mean"], np.zeros(len(params["mean"]))),
         variants={"gru_d_activations": {"activation": "soft_sign", "gate_activation": "hard_sigmoid"}},
+        steps=24,  # a value that is missing after one was seen since the last reset
         domain=lambda params: {name: abs(a) + 0.5 if name in DECAYS else a for name, a in params.items()},
-        dead={"input_decay": 1.0, "input_decay_bias": 1.0},  # few values are missing after one that was seen
         hold=waiting,
         timed=True,
+    ),
+    "clockwork": Entry(
+        clockwork,
+        lambda params, H: (np.zeros(H), np.zeros(1, int)),
+        options={"hidden_size": 6, "modules": 3},
+        steps=12,
+        variants={"clockwork_slow": {"modules": 2, "base": 3, "activation": "soft_sign"}},
+    ),
+    "lmu": Entry(
+        lmu,
+        lambda params, H: (np.zeros(H), np.zeros(len(params["memory_encoder"]))),
+        options={"order": 4, "theta": 7.0},
+        variants={"lmu_short": {"order": 3, "theta": 2.5, "activation": "soft_sign"}},
     ),
 }

@@ -272,7 +272,7 @@ CELLS = {
         },
         dead={"*": 0.3},  # of relu
     ),
-    "li_gru": Entry(li_gru, variants={"li_gru_activations": OTHERS}),
+    "li_gru": Entry(li_gru, variants={"li_gru_activations": OTHERS}, dead={"*": 0.3}),
     "light_ru": Entry(light_ru, variants={"light_ru_activations": OTHERS}),
     "minimal_rnn": Entry(minimal_rnn, variants={"minimal_rnn_activations": OTHERS}),
     "mi_ru1": Entry(mi_ru1, variants={"mi_ru1_options": {"update_coefficient": 0.3, **OTHERS}}),

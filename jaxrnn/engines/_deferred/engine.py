@@ -284,6 +284,7 @@ def _usual(cell, p: Plan, known, params, carry, xs):
     """
     start = jax.tree.map(lambda s, c: jnp.broadcast_to(s, c.shape).astype(c.dtype), cell.start(params), carry)
     u = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(cell.drive, params, one_step(xs)))
+    start, u, _ = varying_alike((start, u, (known, carry)))
     return read(evaluate(p.forward, known | assigned(p.carry, start) | assigned(p.u, u)), p.saved)
 
 
