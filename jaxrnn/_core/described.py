@@ -24,10 +24,12 @@ def describe(tree: Any) -> str:
 
 
 def path_name(path: Any) -> str:
+    """A path in a pytree, as its names joined by dots."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def leaf_name(leaf: Any) -> str:
+    """A leaf in a few words: its type and shape, or what it is."""
     if hasattr(leaf, "dtype"):
         return f"{leaf.dtype}{shape(leaf)}"
     return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]
