@@ -30,7 +30,23 @@ def layer(cell: str, shape: tuple[int, ...], what: str, dtype: str, device: str)
 
     B, T, D, H = shape
     make = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
-    rnn = make(D, H).to(device, getattr(torch, dtype))
+    return run(make(D, H), (B, T, D), what, dtype, device)
+
+
+def recurrent(kind: str, shape: tuple[int, ...], what: str) -> Contender:
+    """torchrecurrent's layer of that name."""
+    import torchrecurrent
+
+    B, T, D, H = shape
+    return run(getattr(torchrecurrent, kind)(D, H), (B, T, D), what, "float32", "cpu")
+
+
+def run(rnn, shape: tuple[int, ...], what: str, dtype: str, device: str) -> Contender:
+    """A module over [T, B, D]: its outputs, or the gradient of their squares."""
+    import torch
+
+    B, T, D = shape
+    rnn = rnn.to(device, getattr(torch, dtype))
     xs = torch.from_numpy(np.random.default_rng(0).standard_normal((T, B, D), np.float32))
     xs = xs.to(device, getattr(torch, dtype)).requires_grad_()
 

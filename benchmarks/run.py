@@ -34,6 +34,7 @@ TABLES = (
     "exported",
     "eight_bits",
     "engine_choice",
+    "catalogue",
 )
 SLICES = ("quick",)  # printed only, and not by a run of all
 RESULTS = Path(__file__).parent / "results"
