@@ -61,3 +61,8 @@ def test_the_page_of_all_cells():
         assert not missing, f"{name}: its docstring has no {', '.join(missing)}"
     page = runpy.run_path(str(ROOT / "docs" / "cells.py"))["page"]()
     assert (ROOT / "docs" / "cells.md").read_text(encoding="utf-8") == page, "run make cells"
+
+
+def test_readme_names_every_cell():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in jaxrnn.CELLS if f"`{name}`" not in text] == []
