@@ -4,6 +4,7 @@
 #: make test-all the rest: experiments, notebooks, README, wide tables, and some of all as users compile
 #: make check    ruff, its formatter, pyright
 #: make properties  draws 10,000 calls of unroll       ARGS="500 --seed 3" for other ones
+#: make cells    write docs/cells.md anew, the page of every cell
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
 #:
@@ -20,7 +21,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test test-all properties check bench clean environment another-interpreter
+.PHONY: help train sample test test-all properties check cells bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -50,6 +51,9 @@ check: $(call installed,dev)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+cells: $(call installed,train)
+	$(BIN)/python docs/cells.py > docs/.cells.md && mv docs/.cells.md docs/cells.md
 
 bench: $(call installed,train)
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -33,6 +33,7 @@ TABLES = (
     "real_uses",
     "exported",
     "eight_bits",
+    "engine_choice",
 )
 SLICES = ("quick",)  # printed only, and not by a run of all
 RESULTS = Path(__file__).parent / "results"

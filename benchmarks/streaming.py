@@ -6,12 +6,16 @@ users would write it: flax's cell under `jax.jit`, by itself and in a `lax.scan`
 (GRU alike) under `torch.inference_mode`; the LSTM operator of ONNX in a session of ONNX Runtime. The last two have a
 process each (`servers.py`), and are timed with one thread and with as many as there are cores: the faster counts; XLA
 takes what it wants.
+
+A second table is of many streams: steps of a stream per second, all B of them together, by `devices=1` and by a device
+for each core, in calls of one step and of 16.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 
 import jax
 import numpy as np
@@ -84,6 +88,37 @@ def contenders(cell, H, calls, peers, apart):
     return made
 
 
+MANY = [(64, 64), (64, 256), (512, 128), (512, 256), (2048, 64), (2048, 256)]
+
+
+def many(seconds: float, cells: tuple[str, ...]) -> list[str]:
+    """The lines of the table of many streams."""
+    n = jax.local_device_count()
+    lines = [
+        "",
+        f"| cell | B | H | steps a call | steps/s, 1 device | {n} devices | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    for cell, (B, H), steps in itertools.product(cells, MANY, (None, 16)):
+        record = jaxrnn.CELLS[cell](H)
+        params = record.init(jax.random.key(0), H)
+        made = {}
+        for devices in (1, n):
+            stream = jaxrnn.streaming(record, params, streams=B, steps=steps, devices=devices)
+
+            def step(state, x, stream=stream):
+                state, y = stream.step(state, x)
+                return state, np.asarray(y)
+
+            made[devices] = served(step, stream.start(), inputs(*[steps] * (steps is not None), B, H), 10)
+        times = interleaved({str(k): call for k, call in made.items()}, seconds=seconds, least=5)
+        one, all_of = (10 * B * (steps or 1) / (1e-3 * times[str(k)][0]) for k in (1, n))
+        lines.append(f"| {cell} | {B} | {H} | {steps or 1} | {one:.3g} | {all_of:.3g} | {all_of / one:.2f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
 def table(
     seconds: float = 4.0,
     cells: tuple[str, ...] = ("lstm", "gru"),
@@ -95,6 +130,7 @@ def table(
     dispatch: of JAX, for both libraries on it. "synchronous" is what a server should set, as the README says; one that
         sets nothing has "asynchronous".
     """
+    jaxrnn.cores_as_devices()
     jax.config.update("jax_cpu_enable_async_dispatch", dispatch == "asynchronous")
     peers = [name for name, (_, module, _) in PEERS.items() if importlib.util.find_spec(module)]
     apart = {name: Apart() for name in peers if name != "linen"}
@@ -136,7 +172,7 @@ def table(
                 row.append(f"{least:.2f}{ratio}")
             lines.append("| " + " | ".join(row) + " |")
             print(lines[-1], flush=True)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *many(seconds, cells)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ PUBLISHED_EPOCH = 29
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     cell: Literal[tuple(jaxrnn.CELLS)] = "lstm"  # type: ignore[valid-type]
     """Of the encoder and of the decoder."""
     hidden: int = 128
@@ -117,7 +117,7 @@ def main(options: Options) -> dict:
 
     def update(state, rows):
         params, opt_state = state
-        source, target = (jnp.take(a, rows, axis=1) for a in learnt)
+        source, target = jaxrnn.train.spread([jnp.take(a, rows, axis=1) for a in learnt], 1)
         loss, grads = jax.value_and_grad(model.loss)(params, source, target, reverse=options.reverse)
         changes, opt_state = optimizer.update(grads, opt_state, params)
         return (optax.apply_updates(params, changes), opt_state), loss

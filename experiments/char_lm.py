@@ -36,7 +36,7 @@ from jaxrnn.train import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     text: Path | None = None
     """A file, or a folder of text files. None: the modules of this Python's standard library."""
     symbols: Literal["characters", "bytes", "words"] = "characters"
@@ -77,8 +77,6 @@ class Options:
     """Of that sample."""
     seed: int = 0
     """Of the parameters and of the sample."""
-    devices: int = 1
-    """Devices that share the rows of a batch; on a CPU, so many of its cores."""
     out: Path | None = None
     """The folder to write to. None: a new one in runs/, or with --resume the last of those."""
     resume: bool = False
@@ -104,8 +102,6 @@ class Read(NamedTuple):
 def main(options: Options) -> dict:
     """Train, evaluate, write; returns the last line of metrics."""
     begun = None
-    if options.devices > 1:  # before JAX has made its devices
-        jax.config.update("jax_num_cpu_devices", options.devices)
     if options.resume:
         begun = runs.folder("char_lm", options.out, new=False)
         runs.claim(begun)
@@ -130,7 +126,7 @@ def main(options: Options) -> dict:
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
 
-    evaluate = train.make_evaluate(losses)
+    evaluate = train.make_evaluate(losses, devices=options.devices)
     held_out_streams = data.Streams(read.held_out, min(options.batch, len(read.held_out) - 1), options.window)
     fresh = model.initial_carry(state.params, (held_out_streams.batch_size,))
 
@@ -164,12 +160,17 @@ def main(options: Options) -> dict:
             f"{report.steps_per_second:.1f} steps/s"
         )
 
-    if options.devices > 1:
-        state, streams = train.data_parallel(state, streams, options.devices)
     began = time.perf_counter()
     try:
         state, complete = train.fit(
-            update, state, streams, options.steps, every=options.every, on_report=on_report, unit="nats"
+            update,
+            state,
+            streams,
+            options.steps,
+            every=options.every,
+            on_report=on_report,
+            unit="nats",
+            devices=options.devices,
         )
     except train.NotFinite as error:
         checkpoints.save(int(error.state.step), error.state, {"identity": identity, "lines": lines})

@@ -62,7 +62,7 @@ LEVEL = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     airline: Path | None = None
     """A CSV file of monthly passengers, numbers in its second column. None: without them."""
     cell: Literal[tuple(jaxrnn.CELLS)] = "gru"  # type: ignore[valid-type]

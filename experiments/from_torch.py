@@ -36,7 +36,7 @@ from jaxrnn.models import language_model
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     text: Path | None = None
     """A file, or a folder of text files. None: the modules of this Python's standard library."""
     characters: int = 2_000_000

@@ -52,7 +52,7 @@ FLOOR = 1e-30  # below it float32 soon has no numbers
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     T: int = 100
     """Steps of a sequence."""
     cells: tuple[Literal[tuple(CELLS)], ...] = tuple(CELLS)  # type: ignore[valid-type]

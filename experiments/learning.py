@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxrnn import train
+
 
 def learner(
     init: Callable, loss: Callable, *, steps: int, batch: int, rate: float, norm: float = 1.0, decay: float = 0.0
@@ -16,13 +18,14 @@ def learner(
     """`learn(key, data) -> (params, losses [steps])`: AdamW on random batches, one compiled loop for every key.
 
     init(key) -> params. data: a pytree of arrays [N, ...]; loss(params, the same of some rows [batch, ...], key) -> [].
-    The learning rate falls from `rate` to 0 along a cosine; norm: the largest of a gradient.
+    Rows are shared among devices. The learning rate falls from `rate` to 0 along a cosine; norm: the largest of a
+    gradient.
     """
     schedule = optax.cosine_decay_schedule(rate, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(norm), optax.adamw(schedule, weight_decay=decay))
 
     @jax.jit
-    def learn(key, data):
+    def learnt(key, data):
         k1, k2 = jax.random.split(key)
         rows = len(jax.tree.leaves(data)[0])
 
@@ -30,13 +33,16 @@ def learner(
             params, moments = state
             k1, k2 = jax.random.split(key)
             drawn = jax.random.randint(k1, (batch,), 0, rows)
-            value, grads = jax.value_and_grad(loss)(params, jax.tree.map(lambda a: a[drawn], data), k2)
+            value, grads = jax.value_and_grad(loss)(params, train.spread(jax.tree.map(lambda a: a[drawn], data)), k2)
             changes, moments = optimizer.update(grads, moments, params)
             return (optax.apply_updates(params, changes), moments), value
 
         params = init(k1)
         (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(k2, steps))
         return params, losses
+
+    def learn(key, data):
+        return jax.tree.map(jnp.asarray, jax.device_get(learnt(key, data)))  # on one device again
 
     return learn
 

@@ -63,7 +63,7 @@ END = 0  # the symbol after a word's last letter
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     path: Path | None = None
     """A folder with one .txt file for each class. None: names of Unicode's characters by script."""
     cell: Literal[tuple(jaxrnn.CELLS)] = "gru"  # type: ignore[valid-type]

@@ -74,7 +74,7 @@ SHOWN = ("not bad at all , really good", "not good at all , really bad")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     cell: Literal[tuple(jaxrnn.CELLS)] = "lstm"  # type: ignore[valid-type]
     """The recurrent cell."""
     hidden: int = 32

@@ -20,6 +20,14 @@ from jaxrnn._core.optional import optional
 OURS = tuple(str(Path(module).resolve().parent) + os.sep for module in (__file__, jaxrnn.__file__))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OverDevices:
+    """The option that experiments share."""
+
+    devices: int | None = None
+    """On a CPU, cores that share the rows of a batch, each as a device of its own; None: all of them."""
+
+
 def run(kind: type, main: Callable[[Any], object], experiment: str, description: str | None) -> None:
     """`main` with options of `kind` from the command line. `python -X dev` shows tracebacks of users' mistakes too."""
     for stream in (sys.stdout, sys.stderr):
@@ -29,6 +37,8 @@ def run(kind: type, main: Callable[[Any], object], experiment: str, description:
         options = parse(kind, experiment, description)
         if hasattr(options, "out"):
             optional("matplotlib", "train", "the figure")  # which comes last
+        if isinstance(options, OverDevices):  # before JAX has made its devices
+            jaxrnn.cores_as_devices(options.devices)
         main(options)
         sys.stdout.flush()
     except BrokenPipeError:  # such as of `| head`

@@ -44,7 +44,7 @@ WITH_ALL_PIXELS = 0.97  # the SVM of scikit-learn's example, on the same halves
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     cells: tuple[Literal[tuple(jaxrnn.CELLS)], ...] = ("elman", "lstm", "gru", "lem")  # type: ignore[valid-type]
     """Names of cells."""
     hidden: int = 64

@@ -115,7 +115,7 @@ NONLINEAR = ("elman", "gated", "gru", "lstm")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     moduli: tuple[int, ...] = (2, 3)
     """m, of each task: 2 is parity."""
     symbols: int = 2

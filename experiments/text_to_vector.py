@@ -43,7 +43,7 @@ UNKNOWN = 0  # the number of a word that was not learnt
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     cell: Literal[tuple(jaxrnn.CELLS)] = "gru"  # type: ignore[valid-type]
     """The recurrent cell, in both directions."""
     hidden: int = 48

@@ -51,7 +51,7 @@ SHOWN = "{nth} of {month} {y}", "{wd}, {dd} {mon} {y}", "{m}/{d}/{y}"  # of whic
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(program.OverDevices):
     cell: Literal[tuple(jaxrnn.CELLS)] = "gru"  # type: ignore[valid-type]
     """Of the encoder, in both directions, and of the decoder."""
     attention: tuple[Literal["bahdanau", "luong", "none"], ...] = ("bahdanau", "luong", "none")
@@ -112,7 +112,8 @@ def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) ->
 
     def update(state, rows):
         params, opt_state = state
-        source, lengths, target = learnt.source[:, rows], learnt.lengths[rows], learnt.target[:, rows]
+        source, target = jaxrnn.train.spread((learnt.source[:, rows], learnt.target[:, rows]), 1)
+        lengths = jaxrnn.train.spread(learnt.lengths[rows])
         loss, grads = jax.value_and_grad(model.loss)(params, source, target, lengths=lengths)
         changes, opt_state = optimizer.update(grads, opt_state, params)
         return (optax.apply_updates(params, changes), opt_state), loss

@@ -12,7 +12,7 @@ from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.data import ragged
 from jaxrnn.interop import from_config, load, save, to_config
-from jaxrnn.run import State, Streaming, burn_in, explain, streaming, unroll
+from jaxrnn.run import State, Streaming, burn_in, cores_as_devices, describe, explain, streaming, unroll
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.wrappers import *  # noqa: F403 - as the cells
 
@@ -27,8 +27,10 @@ __all__ = [
     "burn_in",
     "cells",
     "constraints",
+    "cores_as_devices",
     "data",
     "decode",
+    "describe",
     "diagnostics",
     "engines",
     "explain",
@@ -60,7 +62,7 @@ for _module in (constraints, loss_scale, ragged, regularizers, taps):
 
 
 def __getattr__(name: str):
-    """Import the flax modules on first access, so that `import jaxrnn` does not import flax."""
-    if name not in ("linen", "nnx"):
+    """Import the modules for flax and for tests on first access, so that `import jaxrnn` does not."""
+    if name not in ("linen", "nnx", "testing"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -22,8 +22,6 @@ from jax.sharding import PartitionSpec as P
 import jaxrnn
 from jaxrnn import engines
 
-jax.config.update("jax_num_cpu_devices", 8)
-
 T, B, D = 40, 16, 3
 TOL = 1e-4  # of float32, relative: the values are sums of thousands of terms of either sign
 CELL = jaxrnn.stack(jaxrnn.lstm(8, peepholes=True), jaxrnn.bidirectional(jaxrnn.lstm(8), jaxrnn.gru(8)))
@@ -150,4 +148,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", 8)
     sys.exit(main())

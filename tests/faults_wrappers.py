@@ -112,7 +112,7 @@ FAULTS = {
         "restart one step off from behind": ("[reset[1:], first])", "[first, reset[:-1]])", ROWS),
         "direction of a member ignored": ("run(turned != backwards, *args)", "run(turned, *args)", ROWS),
     },
-    "_core/jax_internals.py": {
+    "_core/numerics.py": {
         "clip_gradient: ignored": ("jnp.clip(ct, -bound, bound),)", "ct,)", PATHS),
     },
 }

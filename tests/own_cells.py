@@ -80,6 +80,8 @@ OWN = {
         drive,
         (Stage(recur, lambda p, s, u, v: State(jnp.tanh(u + v) @ p["mix"] + p["scale"] * s.h)),),
     ),
+    # It divides by a sum that it saves.
+    "softmax": Cell(init(), start, features, drive, (Stage(recur, lambda p, s, u, v: State(jax.nn.softmax(u + v))),)),
     "update reads the drive's and the product's kernels": Cell(
         init(),
         start,

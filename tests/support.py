@@ -48,7 +48,10 @@ def noisy_params(cell: Any, key: jax.Array, input_size: int, dtype: Any = None, 
     rng = generator(key)
 
     def one(a):
-        noisy = (a.astype(float) + scale * rng.standard_normal(a.shape)).astype(dtype or a.dtype)
+        to, noisy = dtype or a.dtype, a + scale * rng.standard_normal(a.shape)
+        if np.iscomplexobj(a):
+            to, noisy = np.result_type(to, np.complex64), noisy + 1j * scale * rng.standard_normal(a.shape)
+        noisy = noisy.astype(to)
         assert (noisy != 0).all()
         return jnp.asarray(noisy)
 
@@ -187,8 +190,8 @@ def loop(name: str) -> Any:
 
 
 def double(tree: Any) -> Any:
-    """A pytree for the reference: NumPy, float64."""
-    return jax.tree.map(wider, tree)
+    """A pytree for the reference: NumPy, numbers in float64 or complex128; flags stay."""
+    return jax.tree.map(lambda a: np.asarray(a) if a.dtype == bool else wider(a), tree)
 
 
 def leaves_close(actual: Any, expected: Any, tol: float) -> None:
@@ -210,6 +213,34 @@ def weighed(tree: Any) -> Any:
     sums = list(map(one, jax.tree.leaves(tree)))
     dtype = max((s.dtype for s in sums), key=lambda d: d.itemsize)
     return sum(s.astype(dtype) for s in sums)
+
+
+def dot(weights: Any, tree: Any) -> Any:
+    """The sum of all entries, each with a weight of its own; of a complex one, real part and imaginary part."""
+    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True)
+    return sum((w * a.astype(w.dtype)).real.sum() for w, a in pairs)
+
+
+def slopes_agree(grads: Any, loss: Any, exact: Any, rng: Any) -> None:
+    """The gradient by each of several arguments, along a random direction, is a central difference of the NumPy `loss`.
+
+    The step is where truncation h² and rounding eps/h meet: both are then eps^(2/3).
+    """
+    eps = float(np.finfo(np.float64).eps)
+    h = eps ** (1 / 3)
+    for i, (grad, value) in enumerate(zip(grads, exact, strict=True)):
+        inexact = [np.issubdtype(g.dtype, np.inexact) for g in jax.tree.leaves(grad)]
+        way = [rng.standard_normal(a.shape) * f for a, f in zip(jax.tree.leaves(value), inexact, strict=True)]
+        norm = np.sqrt(sum(np.square(d).sum() for d in way))
+        tree = jax.tree.unflatten(jax.tree.structure(value), [d / norm for d in way])
+        up, down = (
+            float(loss(*exact[:i], jax.tree.map(lambda a, d, by=by: a + by * d, value, tree), *exact[i + 1 :]))
+            for by in (h, -h)
+        )
+        parts = zip(jax.tree.leaves(grad), way, inexact, strict=True)
+        slope = sum(float(np.real(np.sum(np.asarray(g) * d))) for g, d, f in parts if f) / norm
+        off, most = abs((up - down) / (2 * h) - slope), 100 * eps ** (2 / 3) * max(1, abs(up), abs(slope))
+        assert off <= most, f"argument {i}: the slope {slope:.6g} is off by {off:.3g}, tolerance {most:.3g}"
 
 
 def table(rows: Any, quick: Any, ids: Any = str) -> list[Any]:

@@ -1,7 +1,7 @@
 """On several devices: types that differ from device to device, rows in groups, and no collective inside a loop.
 
-Here one device stands for several: a mesh of one has the types of `jax.shard_map`, and rows are put in groups where JAX
-says that there are more devices. tests/full/test_devices.py has eight of them, in a process of its own.
+Here one device stands for several: a mesh of one has the types of `jax.shard_map`, and rows are put in groups where
+types say that arrays are on more. tests/full/test_many_devices.py has eight of them, in a process of its own.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 from support import assert_close, problem, table, tolerance, weighed
 
 import jaxrnn
 from jaxrnn import engines
+from jaxrnn._core.devices import AXIS
+from jaxrnn.engines import _groups
 from jaxrnn.engines._groups import groups
 
 T, B, D = 7, 6, 3
@@ -89,6 +91,12 @@ def loops_of(jaxpr, inside=False):
                     yield from loops_of(inner, inside or e.primitive.name in ("scan", "while"))
 
 
+def on_mesh(monkeypatch, devices):
+    """As if arrays were on a mesh of so many devices."""
+    mesh = AbstractMesh((devices,), ("rows",), axis_types=(AxisType.Auto,))
+    monkeypatch.setattr(_groups.devices, "meshes", lambda tree: {mesh})
+
+
 @pytest.mark.parametrize(("rows", "devices", "n"), [(6, 4, 2), (5, 2, 1)])
 def test_rows_in_groups(rows, devices, n, key, rng, monkeypatch):
     """Values and gradients are those of one group; the kernels' gradients in the loops are of each group by itself."""
@@ -100,7 +108,7 @@ def test_rows_in_groups(rows, devices, n, key, rng, monkeypatch):
 
     grad = jax.grad(loss, (0, 1, 2))
     expected = grad(params, carry, xs, engines.scan)
-    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    on_mesh(monkeypatch, devices)
     by_chunks = lambda *args: engines.deferred(*args, chunk=2)  # noqa: E731
     assert_close(grad(params, carry, xs, by_chunks), expected, TOL)
     traced = jax.make_jaxpr(lambda *args: grad(*args, by_chunks))(params, carry, xs)
@@ -116,10 +124,10 @@ def test_no_groups_within_shard_map(name, key, monkeypatch):
     engine = ENGINES[name]
     params, carry, xs = problem(jaxrnn.gru(4), key, T, (B,), D, dtype="float64")
     mesh = jax.make_mesh((1, 1), ("rows", "others"), axis_types=(AxisType.Auto,) * 2)
-    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    on_mesh(monkeypatch, 2)
 
     def run(params, carry, xs):
-        assert groups(carry) == 1
+        assert groups(jaxrnn.gru(4), params, carry, xs) == 1
         return jaxrnn.unroll(jaxrnn.gru(4), params, carry, xs, engine=engine)
 
     of_rows = P("rows"), P(None, "rows")
@@ -205,8 +213,8 @@ def test_data_parallel(key):
     assert len(over) == len(windows)
     for k, window in enumerate(over):
         assert_close((window, over[k]), (windows[k], windows[k]), 0)
-        assert window.tokens.sharding.spec == P(None, "rows")
+        assert window.tokens.sharding.spec == P(None, AXIS)
         assert window.fresh.sharding.is_fully_replicated
-    assert jax.tree.leaves(placed.carry)[0].sharding.spec == P("rows")
-    with pytest.raises(ValueError, match=r"devices: expected at most \d+, which JAX has, got 99.*jax_num_cpu_devices"):
+    assert jax.tree.leaves(placed.carry)[0].sharding.spec == P(AXIS)
+    with pytest.raises(ValueError, match=r"devices: expected at most \d+, which JAX has, got 99.*cores_as_devices"):
         jaxrnn.train.data_parallel(state, windows, 99)

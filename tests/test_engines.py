@@ -38,6 +38,7 @@ def least_memory(cell, params, carry, xs):
 FEW = {
     "deferred, chunk=2": partial(engines.deferred, chunk=2),
     "checkpointed, segment=3": partial(engines.checkpointed, segment=3),
+    "over_devices, 5 rows on 2": engines.over_devices(partial(engines.deferred, chunk=3)),
 }
 ALL = FEW | {
     "deferred": engines.deferred,
@@ -182,7 +183,7 @@ COMPOSED = {
 }
 
 
-QUICK = {"counter", "update reads the drive's and the product's kernels", "output has params"}
+QUICK = {"counter", "softmax", "update reads the drive's and the product's kernels", "output has params"}
 
 
 def split(tree):

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reference
 from own_cells import State
-from support import as_row, problem, variant, weighed
+from support import as_row, assert_close, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import Stage, engines
@@ -91,6 +92,21 @@ def test_products(name, key):
     # The forward pass alone: the drive and a product for each step, however many of them are written out.
     forward = products(partial(engines.deferred, cell), *arguments)
     assert sum(often * size for size, often, *_ in forward) == T * B * (D + H) * G * H
+
+
+@pytest.mark.parametrize("width", [64, 65])
+def test_a_narrow_drive_is_in_the_loop(width, key):
+    """[x h] times both kernels at once, where x is narrow and no gradient is asked for; else the drive is outside."""
+    cell = variant("lstm")
+    params, carry, xs = problem(cell, key, T, (B,), width)
+    found = products(partial(engines.deferred, cell), params, carry, xs)
+    inside, outside = {(B, width + H), (width + H, 4 * H)}, {(B, H), (H, 4 * H)}
+    assert (inside if width == 64 else outside) in [set(shapes) for _, _, *shapes in found]
+    assert len(found) == 1 if width == 64 else len(found) > 1
+    end, ys = engines.deferred(cell, params, carry, xs)
+    theirs, expected = reference.run(reference.STEPS["lstm"], params, cell.initial_carry(params), carry, xs)
+    assert_close(ys, expected, tolerance(ys.dtype, T))
+    jax.tree.map(partial(assert_close, tol=tolerance(ys.dtype, T)), tuple(end), tuple(theirs))
 
 
 @cells

@@ -22,7 +22,7 @@ from support import CORE, assert_close, noisy_params, normal_like, table, tolera
 
 import jaxrnn
 from jaxrnn import engines
-from jaxrnn._core import jax_internals as rules
+from jaxrnn._core import custom_rules as rules
 
 D = 3
 BEYOND = 1100  # two default chunks of one row of WIDE units; for few units a chunk is longer

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from compositions import D, made
+from jax.sharding import AbstractMesh
 from support import problem, table, weighed
 
 import jaxrnn
 from jaxrnn import diagnostics, engines
+from jaxrnn._core import devices
 
 SIZES = {"no rows": (3, (0,)), "no rows of two": (3, (2, 0)), "no steps": (0, (2,)), "nothing": (0, (0,))}
 sizes = pytest.mark.parametrize(("T", "batch"), SIZES.values(), ids=SIZES)
@@ -54,7 +56,7 @@ def test_devices(batch, key, monkeypatch):
     """Rows are put into groups, one for each device, and there are none."""
     cell = jaxrnn.lstm(4)
     params, carry, xs = problem(cell, key, 3, batch, D)
-    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    monkeypatch.setattr(devices, "meshes", lambda tree: {AbstractMesh((2,), ("rows",))})
     jax.clear_caches()  # of programs for one device
     grads = jax.grad(lambda p: weighed(jaxrnn.unroll(cell, p, carry, xs, engine=engines.deferred)))(params)
     assert not any(np.any(g) for g in jax.tree.leaves(grads))

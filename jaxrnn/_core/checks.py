@@ -112,7 +112,8 @@ def carry(cell: Any, params: Any, carry: Any) -> tuple[int, ...]:
     for (path, leaf), like in zip(jax.tree_util.tree_leaves_with_path(carry), jax.tree.leaves(expected), strict=True):
         name, came, rank = f"carry{jax.tree_util.keystr(path)}", shape(leaf), len(like.shape)
         if came[len(came) - rank :] != like.shape or len(came) < rank:
-            raise ValueError(f"{name}: expected [..., H] with H={like.shape[-1]}, got {came}; {cure}")
+            wanted = _axes("[..., H]", like)
+            raise ValueError(f"{name}: expected {wanted}, got {came}; {cure}")
         if leading is not None and came[: len(came) - rank] != leading:
             raise ValueError(f"carry: expected the same leading axes in every field, got {describe(carry)}; {cure}")
         leading = came[: len(came) - rank]
@@ -150,7 +151,7 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
                 f"{here}: expected {_axes(letters, like)}, got {came}; the last axis holds the input features, "
                 "as many as the input_size that the params were made with"
             )
-        if jnp.issubdtype(like.dtype, jnp.inexact) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if jnp.issubdtype(like.dtype, jnp.floating) and not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
                 f"{here}: expected real floating-point features, got {leaf.dtype}; "
                 "symbols want jax.nn.one_hot or an embedding first, counts want .astype(float)"
@@ -164,7 +165,11 @@ def inputs(cell: Any, params: Any, xs: Any, name: str, letters: str) -> tuple[in
 
 
 def _axes(letters: str, like: Any) -> str:
-    return f"{letters} with D={like.shape[-1]}" if like.shape else letters.replace(", D]", "]")
+    """The axes of an array whose last ones are those of `like`: a vector's by its letter, others by their sizes."""
+    front, _, letter = letters.rpartition(", ")
+    if len(like.shape) == 1:
+        return f"{letters} with {letter[:-1]}={like.shape[0]}"
+    return f"{', '.join([front, *map(str, like.shape)])}]"
 
 
 def step(cell: Any, params_: Any, carry_: Any, x: Any) -> None:

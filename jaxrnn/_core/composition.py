@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, clock
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params, Stage, step_with
+from jaxrnn._core.numerics import widest
 from jaxrnn._core.taps import tapped
 
 
@@ -20,6 +21,22 @@ class Held(NamedTuple):
 
     state: Any
     kept: Any
+
+
+class PerRow(NamedTuple):
+    """What comes with the params and belongs to rows, [B, ...] in each leaf: an engine that splits rows splits it."""
+
+    values: Any
+
+
+def is_per_row(leaf: Any) -> bool:
+    """For `is_leaf` of jax.tree.map."""
+    return isinstance(leaf, PerRow)
+
+
+def by_row(params: Any, of_rows: Any, of_all: Any) -> Any:
+    """A pytree prefix of params: `of_rows` for what is PerRow, `of_all` for all else."""
+    return jax.tree.map(lambda leaf: of_rows if is_per_row(leaf) else of_all, params, is_leaf=is_per_row)
 
 
 def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[..., tuple[Carry, Any]]:
@@ -39,7 +56,7 @@ def at_leaves(cell: Cell, act: Callable[..., tuple[Carry, Any]]) -> Callable[...
 
 def looks_ahead(cell: Cell, params: Params, x: Inputs) -> bool:
     """Whether a member runs backwards, so that the cell needs the whole sequence. x: one input, or its shape."""
-    directions = []
+    directions, x = [], clock.read(cell, params, x)
 
     def run(cell, params, carry, x, key, backwards=False):
         directions.append(backwards)
@@ -82,6 +99,11 @@ def shown(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def one_input(cell: Cell, params: Params, size: int) -> Any:
+    """The shape of one input of a cell without batch axes: as the cell says, or an array of that many features."""
+    return jax.ShapeDtypeStruct((size,), widest(params)) if cell.input is None else cell.input(params)
+
+
 def one_array(wrapper: str, cell: Cell, value: Any, name: str = "y") -> None:
     """Raise TypeError for outputs (or inputs) that are not one array, such as those of emit_carry."""
     if not hasattr(value, "shape"):
@@ -110,7 +132,7 @@ def around(
     begin(params, carry, extra) -> (state, kept): the state for the cell's stages, and what to keep beside it.
     end(params, state, kept, extra) -> carry: the carry after them. taps(kept, k, in_recur) -> functions for the values
     that stage k taps, in its `recur` or in its `update`. shared_over_time: `extra` is the same for all steps, and comes
-    with the params, {"cell": ..., "extra": ...}, instead of with x.
+    with the params, {"cell": ..., "extra": PerRow}, instead of with x.
     """
     drive = cell.drive
     assert drive is not None
@@ -122,11 +144,11 @@ def around(
         return u if shared_over_time else u[0]
 
     def first(params, s, u, v):
-        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        inner, extra = (params["cell"], params["extra"].values) if shared_over_time else (params, u[1])
         return Held(*begin(inner, s, extra))
 
     def last(params, s, u, v):
-        inner, extra = (params["cell"], params["extra"]) if shared_over_time else (params, u[1])
+        inner, extra = (params["cell"], params["extra"].values) if shared_over_time else (params, u[1])
         return end(inner, s.state, s.kept, extra)
 
     def held(k, stage):

@@ -24,12 +24,12 @@ def describe(tree: Any) -> str:
 
 
 def path_name(path: Any) -> str:
-    """The place of a leaf, its names joined by dots."""
+    """A path in a pytree, as its names joined by dots."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def leaf_name(leaf: Any) -> str:
-    """The type and shape of a leaf."""
+    """A leaf in a few words: its type and shape, or what it is."""
     if hasattr(leaf, "dtype"):
         return f"{leaf.dtype}{shape(leaf)}"
     return "None" if leaf is None else f"{type(leaf).__name__} {leaf!r}"[:60]

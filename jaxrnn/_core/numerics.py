@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn._core.jax_internals import is_symbolic_dim, own_reverse
+from jaxrnn._core.custom_rules import own_reverse
+from jaxrnn._core.jax_internals import is_symbolic_dim
 from jaxrnn._core.quantized import Int8, rounded
 from jaxrnn._core.taps import tap
 
@@ -155,3 +156,12 @@ def aligned(first: Any, *others: Any) -> list[jax.Array]:
 def like(new: Any, old: Any) -> Any:
     """`new` cast to the types of `old`, so that an update keeps the types of its carry."""
     return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)
+
+
+def clip_cotangent(bound: float, a: jax.Array) -> jax.Array:
+    """Return `a`; its cotangent is clipped to ±bound, its tangent is as it is."""
+
+    def clipped(args, saved, ct):
+        return (jnp.clip(ct, -bound, bound),)
+
+    return own_reverse(lambda a: a, lambda a: (a, ()), clipped, axes=0)(a)

@@ -22,10 +22,19 @@ class _KernelInit(TypedDict, total=False):
     ]
 
 
-class _Rest(TypedDict, total=False):
-    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+class Types(TypedDict, total=False):
+    """The options of a cell whose parameters have starts of their own."""
+
     dtype: Annotated[Any, None, 'the type to compute in, such as "bfloat16"; None: that of the params']
     param_dtype: Annotated[Any, "float32", "the type of the params that `init` makes"]
+
+
+class _Rest(Types, total=False):
+    bias_init: Annotated[Callable, initializers.zeros(), "the same for bias"]
+
+
+class Unbiased(_KernelInit, Types, total=False):
+    """The options of a cell with one kernel and no bias."""
 
 
 class Pointwise(_KernelInit, _Rest, total=False):
@@ -79,6 +88,13 @@ class Between(NamedTuple):
     gate: jax.Array  # [..., H] what h is updated by
 
 
+class Reading(NamedTuple):
+    """The state between two products, if the second does not read h."""
+
+    h: jax.Array  # [..., H]
+    read: jax.Array  # [..., H] what the second product reads
+
+
 class Dense:
     """The parts of a cell whose kernels have a block for each letter of `gates`, in that order.
 
@@ -95,9 +111,20 @@ class Dense:
                 nonlinearity(value, name)
         self.dtype, self.param_dtype = options["dtype"], options["param_dtype"]
 
-    def init(self, key: Any, input_size: Any, *, rows: int | None = None, memory: str = "", by: Any = None) -> Any:
+    def init(
+        self,
+        key: Any,
+        input_size: Any,
+        *,
+        rows: int | None = None,
+        kernel: str | None = None,
+        recurrent: str | None = None,
+        memory: str = "",
+        by: Any = None,
+    ) -> Any:
         """New params. rows: the rows of the recurrent kernel, if not H.
 
+        kernel, recurrent: the gates that have a block in it, if not all; no recurrent kernel for "".
         memory: the gates to whose biases `by` is added or subtracted, such as "+f-i". by: a number or an initializer;
         None: update_bias.
         """
@@ -109,18 +136,23 @@ class Dense:
             start = initializers.remember(by, k4, (self.H,), self.param_dtype)
             for sign, gate in zip(memory[::2], memory[1::2], strict=True):
                 bias = bias.at[self.columns(gate)].add(start if sign == "+" else -start)
-        return {
-            "kernel": self.blocks("kernel_init", k1, (input_size, self.H)),
-            "recurrent_kernel": self.blocks("recurrent_init", k2, (rows or self.H, self.H)),
-            "bias": bias,
-        }
+        params = {"kernel": self.blocks("kernel_init", k1, (input_size, self.H), kernel)}
+        if recurrent != "":
+            params["recurrent_kernel"] = self.blocks("recurrent_init", k2, (rows or self.H, self.H), recurrent)
+        return {**params, "bias": bias}
 
-    def blocks(self, initializer: str | Callable, key: Any, shape: tuple[int, ...]) -> jax.Array:
-        """A draw of `shape` [..., H] for each gate, side by side, from an initializer or the option of that name."""
+    def blocks(
+        self, initializer: str | Callable, key: Any, shape: tuple[int, ...], gates: str | None = None
+    ) -> jax.Array:
+        """A draw of `shape` [..., H] for each gate, side by side, from an initializer or the option of that name.
+
+        gates: None for all.
+        """
         draw = self.options[initializer] if isinstance(initializer, str) else initializer
-        if len(self.gates) == 1:
+        count = len(self.gates if gates is None else gates)
+        if count == 1:
             return draw(key, shape, self.param_dtype)
-        return initializers.gates(draw, key, len(self.gates), shape, self.param_dtype)
+        return initializers.gates(draw, key, count, shape, self.param_dtype)
 
     def columns(self, gates: str) -> slice:
         """The columns of gates whose blocks are side by side."""
@@ -194,10 +226,14 @@ class Dense:
         start: Any = None,
         drive: Any = None,
         input: Any = features,
+        **parts: Any,
     ) -> Cell:
-        """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field."""
+        """The cell with these stages. init: None for `self.init`; start: None for zeros [H] in each field.
+
+        parts: others of the `Cell`, such as its output.
+        """
 
         def zeros(params):
             return carry(*(jnp.zeros(self.H, self.compute(params)) for _ in carry._fields))
 
-        return Cell(init or self.init, start or zeros, input, drive or self.drive, stages, gates=self.gates)
+        return Cell(init or self.init, start or zeros, input, drive or self.drive, stages, gates=self.gates, **parts)

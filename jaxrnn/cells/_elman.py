@@ -29,7 +29,9 @@ def elman(hidden_size: int, **options: Unpack[Ungated]) -> Cell:
     `elman(H, activation="relu", recurrent_init=initializers.identity())`.
 
     `dtype` is the type to compute in (None: that of the params), `param_dtype` that of the params made by `init`.
-    Raises ValueError or TypeError for options of the wrong kind. Elman 1990, "Finding structure in time".
+    Raises ValueError or TypeError for options of the wrong kind.
+    Good for: short memories, and as the baseline that gates are measured by.
+    Paper: Elman 1990, "Finding structure in time", doi 10.1016/0364-0213(90)90002-E.
     """
     d = Dense(hidden_size, "h", options)
 

@@ -29,8 +29,10 @@ def gated(hidden_size: int, **options: Unpack[Updating]) -> Cell:
     g lets the new state in, so a cell that remembers starts with b_g below 0: `update_bias` is subtracted from b_g.
 
     The simplest cell with an additive path for the gradient, as in the classic notes on recurrent networks; the same
-    equations as the update gate recurrent network of Collins, Sohl-Dickstein and Sussillo (2017, arXiv 1611.09913),
-    with 1 - g for their g. For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
+    equations as the paper's update gate recurrent network, with 1 - g for its g. For `dtype` and `param_dtype` see
+    `elman`. Raises ValueError or TypeError for wrong options.
+    Good for: long memories with half the weights of an LSTM; a first cell to understand.
+    Paper: Collins, Sohl-Dickstein and Sussillo 2017, arXiv 1611.09913.
     """
     d = Dense(hidden_size, "gn", options)
 

@@ -24,7 +24,9 @@ def gru_reset_before(hidden_size: int, **options: Unpack[Updating]) -> Cell:
     products in sequence (two stages), so `gru` is faster. Keras calls this reset_after=False; Haiku has it with
     z for 1 - z.
 
-    `update_bias` is added to b_z. Cho et al. 2014, arXiv 1406.1078v3.
+    `update_bias` is added to b_z.
+    Good for: the GRU of papers and of weights that were trained so; `gru` is faster and much the same.
+    Paper: Cho et al. 2014, arXiv 1406.1078v3.
     """
     d = Dense(hidden_size, "rzn", options)
 

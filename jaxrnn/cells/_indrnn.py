@@ -53,7 +53,8 @@ def indrnn(
     `recurrent_init` draws u, as a matrix [1, H]; by default uniform in [0, 1]. If T is known, use
     `indrnn_uniform(0.0, 2 ** (1 / T))`. The paper also keeps |u| below 2^(1/T) during training: for long sequences,
     clip recurrent_weight after each update.
-    Li, Li, Cook, Zhu and Gao 2018, arXiv 1803.04831.
+    Good for: long sequences in deep stacks, as no unit's gradient passes a matrix in time.
+    Paper: Li, Li, Cook, Zhu and Gao 2018, arXiv 1803.04831.
     """
     d = Dense(hidden_size, "h", options | {"activation": activation})
 

@@ -31,7 +31,8 @@ def janet(hidden_size: int, *, beta: float = 1.0, **options: Unpack[Updating]) -
     and at 0 this is `gated` with f = 1 - g. `update_bias` is added to b_f; the paper's results use
     `initializers.chrono(T)`.
 
-    van der Westhuizen and Lasenby 2018, arXiv 1804.04849.
+    Good for: long memories of known length, with chrono and half the weights of an LSTM.
+    Paper: Westhuizen (van der) and Lasenby 2018, arXiv 1804.04849.
     """
     d = Dense(hidden_size, "fn", options)
 

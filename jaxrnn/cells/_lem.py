@@ -43,7 +43,8 @@ def lem(hidden_size: int, *, dt: float = 1.0, **options: Unpack[Gated]) -> Cell:
 
     dt: the longest time step, above 0; at 1 or below, each state is a weighted mean of the old and the new. The authors
         tune it to the task, from 1 down to 0.024 for 10,000 steps.
-    Rusch, Mishra, Erichson and Mahoney 2022, arXiv 2110.04744.
+    Good for: long sequences with several time scales at once.
+    Paper: Rusch, Mishra, Erichson and Mahoney 2022, arXiv 2110.04744.
     """
     d = Dense(hidden_size, "dezh", options)
     if not dt > 0:

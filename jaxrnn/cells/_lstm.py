@@ -58,7 +58,9 @@ def lstm(
     activation, gate_activation, output_activation: for g, for i, f and o, and for c' on its way to h'
         (None: the same as `activation`).
     cell_dtype: the type of c, such as "float32" with dtype="bfloat16"; None: that of h.
-    Hochreiter and Schmidhuber 1997; the forget gate is from Gers, Schmidhuber and Cummins 2000.
+    Good for: most sequences; the cell that others are compared with.
+    Paper: Hochreiter and Schmidhuber 1997, doi 10.1162/neco.1997.9.8.1735; the forget gate is from Gers, Schmidhuber
+        and Cummins 2000, doi 10.1162/089976600300015015.
     """
     d = Dense(hidden_size, "fgo" if coupled else "ifgo", options)
     P = d.H if projection is None else checks.positive(projection, "projection")

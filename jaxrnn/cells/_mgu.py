@@ -30,7 +30,9 @@ def mgu(hidden_size: int, **options: Unpack[Updating]) -> Cell:
     and the update gate of a GRU. The paper calls it the forget gate: when open, it forgets, and lets the new state in.
     A step has two products in sequence (two stages). flax's MGUCell is another cell, `mgu_reset_after`.
 
-    `update_bias` is subtracted from b_f. Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420.
+    `update_bias` is subtracted from b_f.
+    Good for: what a GRU does, with one gate and two thirds of its weights.
+    Paper: Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420.
     """
     d = Dense(hidden_size, "fn", options)
 

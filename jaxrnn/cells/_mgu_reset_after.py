@@ -30,8 +30,9 @@ def mgu_reset_after(
     weights. It has one product a step, where `mgu` has two in sequence. flax.linen's MGUCell is this cell. f keeps the
     old state; that of `mgu` and of its paper lets the new one in.
 
-    `update_bias` is added to b_f; flax starts it at 1. After Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420, with the
-    reset of Cho et al. 2014, arXiv 1406.1078v1.
+    `update_bias` is added to b_f; flax starts it at 1.
+    Good for: what `mgu` does, with one product a step, and weights from flax.
+    Paper: after Zhou, Wu, Zhang and Zhou 2016, arXiv 1603.09420, with the reset of Cho et al. 2014, arXiv 1406.1078v1.
     """
     d = Dense(hidden_size, "fn", options)
 

@@ -27,12 +27,13 @@ def multiplicative_lstm(hidden_size: int, *, forget_bias: float | Callable = 1.0
     A step has two products in sequence (two stages).
 
     The paper has no biases. Those of i, f, g and o are customary; with b_m = 0, its initial value, m is the paper's.
-    Implementations differ in what comes after the gates: here it is as in `lstm` and in OpenAI's reviews model
+    Sources: implementations differ in what comes after the gates: here it is as in `lstm` and in OpenAI's reviews model
     (Radford et al. 2017, arXiv 1704.01444); others omit the tanh of g and use h' = tanh(o c').
 
     `forget_bias` is what `init` adds to f's bias; the draw of an initializer is also subtracted from i's, as in
     `lstm`. For `dtype` and `param_dtype` see `elman`. Raises ValueError or TypeError for wrong options.
-    Krause, Lu, Murray and Renals 2016, arXiv 1609.07959.
+    Good for: text by characters, where each symbol wants a transition of its own.
+    Paper: Krause, Lu, Murray and Renals 2016, arXiv 1609.07959.
     """
     d = Dense(hidden_size, "mifgo", options)
 

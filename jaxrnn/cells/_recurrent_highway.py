@@ -42,7 +42,8 @@ def recurrent_highway(
     `update_bias`, a number or an initializer, is what `init` subtracts from b_t at every k: above 0, the cell
     remembers. The authors' code starts with b_t = -2 (words) or -4 (characters). One step passes `depth` gates, so for
     memories of up to T steps use `initializers.chrono(depth * T)`.
-    Zilly, Srivastava, Koutník and Schmidhuber 2017, arXiv 1607.03474.
+    Good for: text, where a step deserves more than one layer.
+    Paper: Zilly, Srivastava, Koutník and Schmidhuber 2017, arXiv 1607.03474.
     """
     d, depth = Dense(hidden_size, "tn", options), checks.positive(depth, "depth")
     if depth > 1000:  # each is a stage of the program: more would compile for hours

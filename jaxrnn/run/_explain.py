@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn import engines
 from jaxrnn._core import checks
@@ -77,10 +78,13 @@ def explain(
 
     def chosen(name, cell, *args):
         run, reason = choice(cell) if engine is None else (engine, "it was asked for")
+        over, where = engine or engines.where_they_are(run, *args), ""
+        if isinstance(over, engines.OverDevices):
+            run, where = over.inner(cell), over.said(cell, *args) + "; "
         if cell.has_parts and getattr(run, "func", run) in (engines.deferred, engines.checkpointed):
             instead = engines.handover(cell, *args)
             run, reason = (run, reason) if instead is None else (engines.scan, f"{_shown(run)} hands it on: {instead}")
-        layers.append(Layer(name, _shown(run), reason))
+        layers.append(Layer(name, _shown(run), where + reason))
 
     def walk(name, cell, params, carry, x):
         """Visit each cell that `unroll` runs in a loop of its own, with one input in place of all T."""
@@ -104,8 +108,7 @@ def explain(
         result, pull = jax.vjp(lambda args: run(*args, *rest), args)
         return result, pull(jax.tree.map(_ones, result))
 
-    like = functools.partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a)))
-    args, rest = like((params, carry, xs)), like((lengths, mask, reset))
+    args, rest = _like((params, carry, xs)), _like((lengths, mask, reset))
     forward = jax.jit(run).trace(*args, *rest)
     backward = jax.jit(gradient).trace(args, rest)
     jax.eval_shape(
@@ -113,10 +116,10 @@ def explain(
             "", cell, params, cell.initial_carry(params, batch) if carry is None else carry, x
         ),
         *args[:2],
-        one_step(args[2]),
+        _placed(one_step(args[2]), args[2]),
     )
     return Explanation(
-        tuple(layers), _flops(forward.jaxpr.jaxpr), _flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
+        tuple(layers), flops(forward.jaxpr.jaxpr), flops(backward.jaxpr.jaxpr), _bytes(forward), _bytes(backward)
     )
 
 
@@ -128,6 +131,26 @@ def _place(part, carry):
             if other is leaf:
                 return jax.tree_util.keystr(path[: len(path) - len(inside)], simple=True, separator=".")
     return None
+
+
+def _like(tree):
+    """Shapes and types, with the devices of arrays that are on a mesh."""
+
+    def one(a):
+        mesh = getattr(a, "sharding", None)
+        mesh = mesh if isinstance(mesh, NamedSharding) and mesh.num_devices > 1 else None
+        return jax.ShapeDtypeStruct(jnp.shape(a), jnp.result_type(a), sharding=mesh)
+
+    return jax.tree.map(one, tree)
+
+
+def _placed(tree, beside):
+    """The same shapes, on the meshes of those beside."""
+
+    def one(a, b):
+        return a if b.sharding is None else a.update(sharding=NamedSharding(b.sharding.mesh, PartitionSpec()))
+
+    return jax.tree.map(one, tree, beside)
 
 
 def _ones(a):
@@ -145,18 +168,24 @@ def _shown(engine):
     return getattr(engine, "__name__", repr(engine))
 
 
-def _flops(jaxpr: Any) -> int:
-    """The FLOPs of the matrix products in a jaxpr: of a scan, body times length; of a `cond`, the costliest branch."""
+def flops(jaxpr: Any) -> int:
+    """The FLOPs of the products and convolutions in a jaxpr: of a scan, body times length; of a `cond`, the costliest
+    branch."""
     total = 0
     for e in jaxpr.eqns:
         if e.primitive.name == "dot_general":
             ((contracted, _), _), left = e.params["dimension_numbers"], e.invars[0].aval.shape
             total += 2 * e.outvars[0].aval.size * math.prod(left[i] for i in contracted)
-        inside = [_flops(inner) for inner in _inner(e)]
+        elif e.primitive.name == "conv_general_dilated":
+            kernel, channels = e.invars[1].aval, e.params["dimension_numbers"].rhs_spec[0]
+            total += 2 * e.outvars[0].aval.size * kernel.size // kernel.shape[channels]
+        inside = [flops(inner) for inner in _inner(e)]
         if e.primitive.name == "cond":
             total += max(inside)
         else:
-            total += e.params.get("length", 1) * sum(inside) if e.primitive.name == "scan" else sum(inside)
+            times = {"scan": "length", "shard_map": "mesh"}.get(e.primitive.name)
+            times = 1 if times is None else getattr(e.params[times], "size", e.params[times])
+            total += times * sum(inside)
     return total
 
 

@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec, Sharding
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn._core import arrays, checks
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
+from jaxrnn._core.devices import AXIS
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.loops import loop
 from jaxrnn._core.rows import select
 from jaxrnn.engines import scan
+from jaxrnn.run._packing import after, packing
+from jaxrnn.run._places import at, guarded, place_of, streams_over
 from jaxrnn.run._unroll import unroll
 
 # Params of up to this many bytes are compiled in as constants: each array argument costs 0.4 us per call. Larger ones
@@ -72,9 +75,9 @@ class Streaming:
         else:
             carry = arrays.ours(carry, "carry")
             makes = "cell.initial_carry(params, batch_shape) makes one"
-            _fits(carry, _after(batch, self.row), "carry", makes)
+            _fits(carry, after(batch, self.row), "carry", makes)
             rows = self._pack(carry)
-        return State(rows, jnp.array(np.broadcast_to(active, batch)) if batch else None)
+        return self._there(State(rows, jnp.array(np.broadcast_to(active, batch)) if batch else None))
 
     def step(self, state: State, x: Inputs) -> tuple[State, Any]:
         """x [B, D] -> (state, y [B, H]); with steps=k, xs [k, B, D] -> (state, ys [k, B, H]). NumPy arrays work too.
@@ -103,7 +106,7 @@ class Streaming:
         """End the stream in `slot`: from now on its carry is held and its y is 0."""
         slot, active = self._slot(state, slot), np.array(state.active)
         active[slot] = False
-        return State(state.rows, jnp.asarray(active))
+        return self._there(State(state.rows, jnp.asarray(active)))
 
     def carry(self, state: State, slot: int | None = None) -> Carry:
         """A copy of the carry in `slot` (None: of all streams), dropped or not; the state can still be used."""
@@ -111,6 +114,12 @@ class Streaming:
             return self._take(state.rows, self._slot(state, slot))
         _usable(state, self.state)
         return self._unpack(state.rows)
+
+    def _there(self, state: State) -> State:
+        """The state, its rows on the devices that share them."""
+        return jax.tree.map(
+            lambda a, like: a if like.sharding is None else jax.device_put(a, like.sharding), state, self.state
+        )
 
     def _slot(self, state: State, slot: Any) -> Any:
         if self.streams is None:
@@ -134,7 +143,13 @@ class Streaming:
 
 
 def streaming(
-    cell: Any, params: Params, x: Inputs | None = None, *, streams: int | None = None, steps: int | None = None
+    cell: Any,
+    params: Params,
+    x: Inputs | None = None,
+    *,
+    streams: int | None = None,
+    steps: int | None = None,
+    devices: int | None = None,
 ) -> Streaming:
     """Compile `cell` for serving step by step from Python, with a state passed in and returned.
 
@@ -151,6 +166,9 @@ def streaming(
     streams: B, the number of streams in each call; None: one stream, without a stream axis.
     steps: k, the number of steps in each call, run in one compiled loop: xs [k, B, D] -> ys [k, B, H]; None or 1: one
         step, without a time axis.
+    devices: how many of this process's devices share the streams; as many take part as divide B. None: all, for calls
+        of several steps that compute enough to be worth it. On a CPU `jaxrnn.cores_as_devices()`, before all else,
+        makes them of its cores.
 
     Everything is compiled here, for these params. A state can be used once: a call reuses its memory for the next
     state, and passing it again raises an error; a call that raises leaves it as it was. Streams are independent.
@@ -175,16 +193,14 @@ def streaming(
                 f"{cell!r} does not say what it takes"
             )
         x = asks(params)
-    x, first = _after((*time, *batch), x), cell.initial_carry(params)
-    row = _after((), first)
-    carry = _after(batch, row)
-    pack, unpack = _packing(row)
-    place = _place(params)
+    x, first = after((*time, *batch), x), cell.initial_carry(params)
+    row = after((), first)
+    carry = after(batch, row)
+    pack, unpack = packing(row)
 
-    def ahead(f, *like, donate=()):
-        """f compiled for arguments `like`: shapes stand for arrays on `place`, arrays stay where they are."""
-        placed = jax.tree.map(lambda a: a.update(sharding=place) if isinstance(a, jax.ShapeDtypeStruct) else a, like)
-        return jax.jit(f, donate_argnums=donate, out_shardings=place).lower(*placed).compile()
+    def ahead(f, *like, out, donate=()):
+        """f compiled for arguments `like`: shapes stand for arrays where they say, arrays stay where they are."""
+        return jax.jit(f, donate_argnums=donate, out_shardings=out).lower(*like).compile()
 
     def over(params, carry, x):
         if not time:
@@ -194,7 +210,7 @@ def streaming(
             if products == 1 and max(a.size for a in jax.tree.leaves(carry)) <= SMALL:
                 return scan(cell, params, carry, x)
             return unroll(cell, params, carry, x)
-        y = _after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
+        y = after(time, jax.eval_shape(cell.step, params, carry, jax.tree.map(lambda a: a[0], x))[1])
         shapes = functools.partial(jax.tree.map, jnp.shape)
         # Not if `apply` returns one y for all steps, as a classifier's does.
         if hasattr(cell, "apply") and shapes(jax.eval_shape(cell.apply, params, carry, x)[1]) == shapes(y):
@@ -218,13 +234,25 @@ def streaming(
         return unpack(jax.tree.map(lambda a: a[slot], rows))
 
     _fits(jax.eval_shape(over, params, carry, x)[0], carry, "carry", f"a step of {cell!r} must return it as it came")
-    state = State(jax.eval_shape(pack, carry), jax.ShapeDtypeStruct(batch, "bool") if batch else None)
-    if place is None and sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(_after((), params))) <= CONSTANTS:
-        step = ahead(functools.partial(run, params), *state, x, donate=(0,))
+    whole = rows = of_x = place_of(params)
+    at_home = whole is None
+    if at_home and (mesh := streams_over(batch, steps or 1, params, devices)) is not None:
+        whole, rows, of_x = (
+            NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,), (*[None] * len(time), AXIS))
+        )
+        params = jax.device_put(params, whole)
+    state = State(
+        at(rows, jax.eval_shape(pack, carry)), at(rows, jax.ShapeDtypeStruct(batch, "bool")) if batch else None
+    )
+    x_there, out = at(of_x, x), (rows, of_x)
+    if at_home and sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(after((), params))) <= CONSTANTS:
+        step = ahead(functools.partial(run, params), *state, x_there, out=out, donate=(0,))
     else:
-        step = functools.partial(ahead(run, params, *state, x, donate=(1,)), params)
-    packed = jax.jit(pack, out_shardings=place)
-    slot = jax.ShapeDtypeStruct((), "int32")
+        step = functools.partial(ahead(run, params, *state, x_there, out=out, donate=(1,)), params)
+    if rows is not whole:
+        step = guarded(step)
+    packed = jax.jit(pack, out_shardings=whole)
+    slot, one = at(whole, (jax.ShapeDtypeStruct((), "int32"), jax.eval_shape(pack, row)))
     return Streaming(
         cell=cell,
         streams=streams,
@@ -236,44 +264,9 @@ def streaming(
         _pack=packed,
         _unpack=jax.jit(unpack),
         _step=step,
-        _add=ahead(add, *state, slot, jax.eval_shape(pack, row), donate=(0, 1)) if batch else None,
-        _take=ahead(take, state.rows, slot) if batch else None,
+        _add=ahead(add, *state, slot, one, out=rows, donate=(0, 1)) if batch else None,
+        _take=ahead(take, state.rows, slot, out=whole) if batch else None,
     )
-
-
-def _packing(row: Carry) -> tuple[Callable, Callable]:
-    """(pack, unpack): from a carry with any leading axes to one array [..., N] for each dtype, and back."""
-    likes, structure = jax.tree.flatten(row)
-    types = list(dict.fromkeys(a.dtype for a in likes))
-
-    def pack(carry):
-        leaves = zip(jax.tree.leaves(carry), likes, strict=True)
-        flat = [a.reshape(*a.shape[: a.ndim - like.ndim], like.size) for a, like in leaves]
-        return tuple(jnp.concatenate([a for a in flat if a.dtype == t], -1) for t in types)
-
-    def unpack(rows):
-        leaves, end = [], dict.fromkeys(types, 0)
-        for like in likes:
-            begin, end[like.dtype] = end[like.dtype], end[like.dtype] + like.size
-            a = rows[types.index(like.dtype)][..., begin : end[like.dtype]]
-            leaves.append(a.reshape(*a.shape[:-1], *like.shape))
-        return jax.tree.unflatten(structure, leaves)
-
-    return pack, unpack
-
-
-def _place(params: Params) -> Sharding | None:
-    """The sharding for everything but the params: a copy on each of their devices; None: JAX's default device."""
-    here = jnp.zeros(()).devices()
-    away = [a.sharding for a in jax.tree.leaves(params) if isinstance(a, jax.Array) and a.devices() != here]
-    if away and isinstance(away[0], NamedSharding):
-        return NamedSharding(away[0].mesh, PartitionSpec())
-    return away[0] if away else None
-
-
-def _after(axes: tuple[int, ...], tree: Any) -> Any:
-    """The shapes and dtypes of a pytree, with these leading axes added."""
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*axes, *a.shape), a.dtype), jax.eval_shape(lambda: tree))
 
 
 def _usable(state: Any, like: State) -> None:

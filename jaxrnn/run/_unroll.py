@@ -12,6 +12,7 @@ from jaxrnn._core import checks, clock
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.jax_internals import varying_alike
 from jaxrnn._core.rows import given, inside, select, told
+from jaxrnn.engines import where_they_are
 from jaxrnn.run._choice import choice
 from jaxrnn.wrappers import with_mask, with_reset
 
@@ -42,7 +43,8 @@ def unroll(
         past the end of a row it has no effect.
     reverse: run from right to left, each row from its own last step; ys are at the positions of the inputs, and
         "before" a step is to its right.
-    engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None: the cell's default.
+    engine: one of jaxrnn.engines, or any function (cell, params, carry, xs) -> (carry, ys); None: the cell's default,
+        with the rows over devices where `train.data_parallel` has placed them so.
     lengths, mask, reset may be of any integer type, or of bool for the two, and NumPy's, JAX's, numbers or lists.
     key: draws the noise of dropout, zoneout and the like, before the loop; None is evaluation, without noise. A cell
         without noise ignores it. The same key draws the same noise, so pass a new one for each training step.
@@ -75,7 +77,7 @@ def unroll(
         if reset is not None:  # outside the mask: a row restarts also at a step it skips
             restart = _seen_from_behind(reset, reverse, lengths) if turned else reset
             cell, xs = with_reset(cell), (xs, restart)
-        over_time, flip = choice(cell)[0] if engine is None else engine, reverse != turned
+        over_time, flip = engine or where_they_are(choice(cell)[0], params, carry, xs), reverse != turned
         carry, ys = over_time(cell, params, carry, _flip(clock.backwards(xs, lengths)) if flip else xs)
         ys = _flip(ys) if flip else ys
         return carry, blank(ys)

@@ -1,9 +1,10 @@
-"""Training: truncated BPTT, updates with optax, the training loop, checkpoints, and additions to optax."""
+"""Training: truncated BPTT, updates with optax, the loop, checkpoints, ridge regression, and additions to optax."""
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
-from jaxrnn.train._devices import data_parallel
+from jaxrnn.train._devices import data_parallel, spread
 from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
+from jaxrnn.train._ridge import ridge
 from jaxrnn.train._seal import Damaged
 from jaxrnn.train._truncated_bptt import Losses as Losses
 from jaxrnn.train._truncated_bptt import next_symbol, truncated_bptt, weighted
@@ -23,6 +24,8 @@ __all__ = [
     "make_update",
     "next_symbol",
     "regularizers",
+    "ridge",
+    "spread",
     "start",
     "truncated_bptt",
     "weighted",

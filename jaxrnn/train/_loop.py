@@ -16,6 +16,7 @@ import optax
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn._core.numerics import common
 from jaxrnn._core.optional import optional
+from jaxrnn.train._devices import gathered, shared
 from jaxrnn.train._truncated_bptt import Losses, truncated_bptt, weighted
 
 
@@ -89,8 +90,11 @@ def start(
     return TrainState(jnp.int32(0), params, optimizer.init(params), carry, jnp.bool_(True))
 
 
-def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], float]:
-    """`evaluate(params, carry, windows)`: the weighted mean loss over windows in order, passing the carry on."""
+def make_evaluate(losses: Losses, *, devices: int | None = None) -> Callable[[Params, Carry, Iterable[Any]], float]:
+    """`evaluate(params, carry, windows)`: the weighted mean loss over windows in order, passing the carry on.
+
+    devices: as in `fit`.
+    """
 
     @jax.jit
     def total(params, carry, window):
@@ -99,8 +103,12 @@ def make_evaluate(losses: Losses) -> Callable[[Params, Carry, Iterable[Any]], fl
 
     def evaluate(params, carry, windows):
         loss = weight = 0.0
+        over = None
         for window in windows:
-            here, counted, carry = total(params, carry, window)
+            if over is None:
+                over = shared(gathered(params), carry, window, devices)  # from where `on_report` has them
+                params, carry = over.tree, over.carry
+            here, counted, carry = total(params, carry, over.place(window))
             loss, weight = loss + float(here), weight + float(counted)
         return loss / weight if weight else 0.0
 
@@ -126,6 +134,7 @@ def fit(
     on_report: Callable[[Report, TrainState], None] = lambda report, state: None,
     progress: bool = True,
     unit: str = "",
+    devices: int | None = None,
 ) -> tuple[TrainState, bool]:
     """Make updates until `steps` have been made in total: (state, whether all were).
 
@@ -134,27 +143,38 @@ def fit(
     the buffers of that state: copy what you want to keep.
     Ctrl-C (SIGINT) and SIGTERM end the loop after the current step; a second one ends it at once.
     progress: show a bar with steps/s, loss (labelled with `unit`) and time left, on a terminal only.
+    devices: how many of this process's devices share the rows, at most; None: all, 1: none but JAX's default. As many
+        take part as divide B, while the loop runs: `on_report` sees a state that is on all of them, and the state that
+        is returned is on one again. Results of one and of several agree to rounding, and a run may go on with another
+        number. On a CPU `jaxrnn.cores_as_devices()`, before all else, makes devices of its cores. What has been placed
+        already (`data_parallel`, for several processes) stays so, as does a carry without rows.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
     """
-    done = int(state.step)
+    done, over = int(state.step), None
     with interruptible() as interrupted, _bar(done, steps, progress, unit) as bar:
         while done < steps and not interrupted():
             began, metrics = time.perf_counter(), []
             until = min(steps, done - done % every + every)
             for k in range(done, until):
-                state, seen = update(state, windows[k])
+                window = windows[k]
+                if over is None:
+                    one = isinstance(update, jax.stages.Compiled)  # for the places of what it was compiled with
+                    over = shared(state._replace(carry=None), state.carry, window, 1 if one else devices)
+                    state = over.tree._replace(carry=over.carry)
+                state, seen = update(state, over.place(window))
                 metrics.append(seen)
                 if len(metrics) % 10 == 0:  # not at each step, so that the device has the next one queued
                     bar(k + 1, float(seen["loss"]), len(metrics) / (time.perf_counter() - began))
                 if interrupted():
                     break
             metrics = jax.device_get(metrics)  # waits for the device, once per report
+            assert over is not None
             for offset, seen in enumerate(metrics):
                 if not seen["healthy"]:
                     raise NotFinite(
                         f"step {done + offset}: loss {seen['loss']}, gradient norm {seen['gradient_norm']}; the state "
                         "is that before it. A smaller learning rate or clip_by_global_norm may help",
-                        state._replace(healthy=jnp.bool_(True)),
+                        over.home(state)._replace(healthy=jnp.bool_(True)),
                     )
             done += len(metrics)
             loss = sum(float(m["loss"]) for m in metrics) / len(metrics)
@@ -162,7 +182,7 @@ def fit(
             report = Report(done, loss, norm, len(metrics) / (time.perf_counter() - began))
             bar(done, loss, report.steps_per_second)
             on_report(report, state)
-    return state, done >= steps
+    return over.home(state) if over else state, done >= steps
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from jaxrnn.wrappers._clip import clip_carry, clip_gradient, cut_gradient
 from jaxrnn.wrappers._control import with_mask, with_reset
 from jaxrnn.wrappers._dropout import dropout, variational_dropout, weight_drop
 from jaxrnn.wrappers._emit_carry import emit_carry
+from jaxrnn.wrappers._hgrn_stack import hgrn_stack
 from jaxrnn.wrappers._joins import bottleneck, highway, projection, residual, time_distributed
 from jaxrnn.wrappers._layer_norm import layer_norm
 from jaxrnn.wrappers._learned_carry import learned_carry
@@ -25,6 +26,7 @@ __all__ = [
     "dropout",
     "emit_carry",
     "fast_slow",
+    "hgrn_stack",
     "highway",
     "layer_norm",
     "learned_carry",

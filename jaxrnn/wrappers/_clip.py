@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import distributed, in_parts
-from jaxrnn._core.jax_internals import clip_cotangent
+from jaxrnn._core.numerics import clip_cotangent
 from jaxrnn._core.record import factory
 
 
@@ -33,8 +32,11 @@ def clip_carry(cell: Cell, bound: float) -> Cell:
         return distributed(cell, lambda leaf: clip_carry(leaf, bound))
     in_parts(cell, "clip_carry")
 
-    clip = Stage(None, lambda params, s, u, v: _floating(lambda a: jnp.clip(a, -bound, bound), s))
-    return dataclasses.replace(cell, stages=(*cell.stages, clip))
+    def clipped(a):
+        return jnp.clip(_real("clip_carry", cell, a), -bound, bound)
+
+    clip = Stage(None, lambda params, s, u, v: _floating(clipped, s))
+    return dataclasses.replace(cell, stages=(*cell.stages, clip), element=None)
 
 
 @factory
@@ -53,7 +55,7 @@ def clip_gradient(cell: Cell, bound: float) -> Cell:
     if cell.sequence is not None:
         return distributed(cell, lambda leaf: clip_gradient(leaf, bound))
     in_parts(cell, "clip_gradient")
-    return _on_operands(cell, functools.partial(clip_cotangent, bound))
+    return _on_operands(cell, lambda a: clip_cotangent(bound, _real("clip_gradient", cell, a)))
 
 
 @factory
@@ -77,8 +79,17 @@ def _on_operands(cell, f):
     def under(recur):
         return lambda params, s: recur(params, _floating(f, s))
 
-    stages = (s._replace(recur=under(s.recur)) if s.recur and s.recurrent else s for s in cell.stages)
-    return dataclasses.replace(cell, stages=tuple(stages))
+    stages = tuple(s._replace(recur=under(s.recur)) if s.recur and s.recurrent else s for s in cell.stages)
+    return dataclasses.replace(cell, stages=stages, element=cell.element if stages == cell.stages else None)
+
+
+def _real(wrapper, cell, a):
+    if jnp.issubdtype(a.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"{wrapper}: expected a real carry, got {a.dtype} in that of {cell!r}, and complex numbers are not between "
+            "two bounds; a cell of your own can bound their magnitude"
+        )
+    return a
 
 
 def _floating(f, tree):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
-from jaxrnn._core.composition import in_parts, within
+from jaxrnn._core.composition import in_parts, one_input, within
 from jaxrnn._core.numerics import row, widest
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
@@ -47,12 +47,16 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
 
     def init(key, input_size):
         params = cell.init(key, input_size)
-        x = jax.ShapeDtypeStruct((input_size,), widest(params)) if cell.input is None else cell.input(params)
-        sizes = jax.eval_shape(_sizes, params, x)
+        sizes = jax.eval_shape(_sizes, params, one_input(cell, params, input_size))
         if len(sizes["input"]) != 1 or len(sizes["recurrent"]) != len(places):
             raise ValueError(
                 "layer_norm: expected a cell whose drive, and whose every recurrent stage, has one product made by "
                 f"jaxrnn.product, got {cell!r}; of several cells in one, wrap each"
+            )
+        if any(jnp.issubdtype(a.dtype, jnp.complexfloating) for a in jax.tree.leaves(sizes)):
+            raise TypeError(
+                f"layer_norm: expected real sums, got complex ones of {cell!r}, which have no order of mean and "
+                "variance that this could be; normalise its output, in a layer after it"
             )
         stored = widest(params)
         made = {

@@ -35,14 +35,14 @@ def dropped(mask: jax.Array, value: jax.Array, rate: float) -> jax.Array:
 
 
 def drop(key: Any, xs: Any, rate: float, per: str = "step") -> Any:
-    """Dropout on the floating-point leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
+    """Dropout on the real and complex leaves [T, ..., N] of a pytree, with a mask for each step or one for all of T."""
     if rate == 0:
         return xs
     if isinstance(xs, Timed):  # time is not dropped, and what is missing stays so
         return xs._replace(x=drop(key, values(xs), rate, per), observed=known(xs))
     leaves, tree = jax.tree.flatten(xs)
     for i, k in enumerate(jax.random.split(key, len(leaves))):
-        if jnp.issubdtype(leaves[i].dtype, jnp.floating):
+        if jnp.issubdtype(leaves[i].dtype, jnp.inexact):
             mask = kept(k, leaves[i].shape[per == "sequence" :], rate)
             leaves[i] = dropped(mask, leaves[i], rate)
     return jax.tree.unflatten(tree, leaves)

@@ -12,7 +12,7 @@ from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.clock import Timed
 from jaxrnn._core.composition import at_leaves
-from jaxrnn._core.numerics import like
+from jaxrnn._core.numerics import common, like
 from jaxrnn._core.record import factory
 
 
@@ -32,7 +32,8 @@ def precision(
     carry_dtype: of every field of the carry (None: compute_dtype); "float32" preserves sums over many steps.
     output_dtype: of y (None: compute_dtype). Around a composition it wraps the whole. A learned carry goes outside,
     `learned_carry(precision(cell))`, to keep the type it is stored in; carries from `emit_carry` get the type of y. A
-    cell made with a `dtype` of its own computes in that.
+    cell made with a `dtype` of its own computes in that. Complex numbers are complex64, or complex128 where the type is
+    float64: there are no complex halves.
 
     float16 needs loss scaling as well: `jaxrnn.loss_scale`. Raises TypeError for a type that is not floating-point.
     Micikevicius et al. 2018, arXiv 1710.03740.
@@ -67,6 +68,7 @@ def precision(
         stages=(),
         plain_step=None,
         sequence=sequence,
+        element=None,
     )
 
 
@@ -89,4 +91,9 @@ def _carrying(cell: Cell, carry_dtype: Any) -> Cell:
 
 
 def _cast(tree, dtype):
-    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+    def one(a):
+        if jnp.issubdtype(a.dtype, jnp.complexfloating):
+            return a.astype(common(jnp.complex64, dtype))
+        return a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a
+
+    return jax.tree.map(one, tree)

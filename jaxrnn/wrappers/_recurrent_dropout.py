@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from jaxrnn._core.cell import Cell
-from jaxrnn._core.composition import around, at_leaves, in_parts
+from jaxrnn._core.composition import PerRow, around, at_leaves, in_parts
 from jaxrnn._core.loops import one_step
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
@@ -58,7 +58,7 @@ def recurrent_dropout(cell: Cell, rate: float, *, on: str = "candidate", per: st
         masked = _masked(leaf, TAPS[on], rate, per == "sequence")
         if per == "step":
             return run(masked, params, carry, (xs, masks), key)
-        return run(masked, {"cell": params, "extra": masks}, carry, xs, key)
+        return run(masked, {"cell": params, "extra": PerRow(masks)}, carry, xs, key)
 
     return dataclasses.replace(cell, sequence=at_leaves(cell, act))
 
@@ -88,7 +88,7 @@ def _sites(leaf, name, params, carry, x):
 
 @factory
 def _masked(cell: Cell, name: str, rate: float, shared_over_time: bool) -> Cell:
-    """The cell on inputs (x, masks); shared_over_time: on x, with params {"cell": ..., "extra": masks}."""
+    """The cell on inputs (x, masks); shared_over_time: on x, with params {"cell": ..., "extra": PerRow(masks)}."""
 
     def taps(masks, k, in_recur):
         left = iter(masks[k][0 if in_recur else 1])  # in the order of the taps

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.clock import along, knows_time, timed, values
-from jaxrnn._core.composition import one_array
-from jaxrnn._core.numerics import common, widest
+from jaxrnn._core.composition import one_array, one_input
+from jaxrnn._core.numerics import common
 from jaxrnn._core.record import factory
 from jaxrnn.wrappers._noise import drop, rate
 
@@ -45,7 +45,7 @@ def stack(*cells: Cell, names: tuple[str, ...] | None = None, skip: bool = False
         for (name, cell), k in zip(layers.items(), jax.random.split(key, len(cells)), strict=True):
             params[name] = cell.init(k, size)
             if name == names[0]:
-                x = below = jax.ShapeDtypeStruct((input_size,), widest(params[name]))
+                x = below = one_input(cell, params[name], input_size)
             below = cell.outputs(params[name], below)
             if skip or name != names[-1]:
                 one_array("stack", cell, below)

@@ -61,6 +61,7 @@ def weight_norm(cell: Cell, *, names: tuple[str, ...] = ("kernel", "recurrent_ke
         output=on_made(cell.output),
         plain_step=on_made(cell.plain_step),
         sequence=sequence,
+        element=on_made(cell.element),
     )
 
 

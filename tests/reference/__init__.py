@@ -11,12 +11,15 @@ import operator
 
 import numpy as np
 
-from reference import timed
+from reference import linear, lstms, matrix, spatial, structured, timed, units
 from reference.core import STEPS, elman, gated, gru, lstm
 from reference.parts import ACTIVATIONS, Entry, columns, sigmoid
 
 # Cells by name -> Entry, from the files of the families.
-CATALOGUE: dict[str, Entry] = timed.CELLS
+CATALOGUE: dict[str, Entry] = (
+    linear.CELLS | lstms.CELLS | matrix.CELLS | spatial.CELLS | structured.CELLS | timed.CELLS | units.CELLS
+)
+
 
 __all__ = [
     "ACTIVATIONS",

@@ -37,5 +37,7 @@ class Entry(NamedTuple):
     hold: Callable = lambda params, carry, x: carry  # what a masked step does to the carry
     domain: Callable = lambda params: params  # random params -> such that each of them has an effect
     timed: bool = False  # whether it takes (x, dt), and values that are missing
+    dead: dict[str, float] = {}  # noqa: RUF012 - the share of a parameter's entries (*: of any) that may have no effect
     steps: int = 6  # more for what seldom happens
     exact: bool = True  # False: its gradient is by design not the derivative of its values
+    reached: Callable = lambda *carry: carry  # a carry that the cell may come to, from one of any numbers

@@ -7,8 +7,8 @@ chunks: forward, the drive of a chunk is one product, and the loop over its step
 carry. Backward, the loop over a chunk carries only the carry's cotangent and writes the cotangents of each step's drive
 and recurrent product, from which the gradients of kernels and inputs are computed after that loop, one product each.
 The whole is one function with a reverse of its own (`own_reverse`); the cell's `output` stays outside it and runs over
-all steps at once. Forward mode differentiates the forward loop. Where there are several devices the rows run in groups,
-one for each (`engines/_groups.py`).
+all steps at once. Forward mode differentiates the forward loop. Where arrays are on several devices the rows run in
+groups, one for each (`engines/_groups.py`).
 
 docs/deferred.md follows one GRU through all of this, with its numbers, and says what the engine does not keep.
 """
@@ -24,14 +24,17 @@ import jax.numpy as jnp
 
 from jaxrnn._core import checks, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params, advance
-from jaxrnn._core.jax_internals import is_symbolic, own_reverse, varying_alike
+from jaxrnn._core.custom_rules import own_reverse
+from jaxrnn._core.jax_internals import is_symbolic, varying_alike
 from jaxrnn._core.loops import in_pieces, length, loop, one_step, steps
 from jaxrnn._core.numerics import wide
 from jaxrnn._core.rows import select
+from jaxrnn.engines._deferred import whole_step
 from jaxrnn.engines._deferred.handover import planned
-from jaxrnn.engines._deferred.plan import Plan, cotangent, pull, real
+from jaxrnn.engines._deferred.plan import Plan, cotangent, is_real, plan, pull, real
 from jaxrnn.engines._deferred.program import assigned, evaluate, read, variables, with_fast_products
-from jaxrnn.engines._groups import groups, in_groups
+from jaxrnn.engines._deferred.tangent import with_tangent
+from jaxrnn.engines._groups import batch_axes, groups, in_groups
 from jaxrnn.engines._scan import scan
 from jaxrnn.wrappers import with_reset
 
@@ -40,6 +43,10 @@ from jaxrnn.wrappers import with_reset
 ROWS = 512  # of the products
 BYTES = 2**20  # of the drive
 AHEAD = 8  # steps per iteration of the loop without a gradient: XLA then fuses the drive well
+# Several networks on a CPU run one after the other from so many multiplications in a step of one (with a gradient), or
+# numbers in its kernel (without). Smaller ones gain more from sharing a loop.
+NETWORK = 2**17
+KERNEL = 2**14
 
 
 def deferred(cell: Cell, params: Params, carry: Carry, xs: Inputs, *, chunk: int | None = None) -> tuple[Carry, Any]:
@@ -71,7 +78,7 @@ def _deferred(cell, params, carry, xs, chunk):
     p = "" if is_symbolic(xs) or not steps(xs) else planned(cell, params, carry, one_step(xs))
     if isinstance(p, str):
         return scan(cell, params, carry, xs)
-    n = groups(carry)
+    n = groups(cell, params, carry, xs)
     if n == 1:
         end, stacked = _over_time(cell, p, chunk, params, carry, xs)
     else:
@@ -90,17 +97,35 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
     assert isinstance(p, Plan)
     if chunk is None:
         u = jax.eval_shape(cell.drive, params, one_step(xs))
-        rows = max(1, math.prod(jax.tree.leaves(carry)[0].shape[:-1]))
+        rows = max(1, math.prod(batch_axes(cell, params, carry)))
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(steps(xs), max(ROWS // rows, BYTES // size))
+    own_axes = jax.tree.leaves(carry)[0].ndim - len(batch_axes(cell, params, carry))
     rule = own_reverse(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
         functools.partial(_backward, cell, p, chunk),
         axes=(0, 1),  # first in the carry, after time in what is stacked
         written=functools.partial(_as_written, cell, p),
+        along=functools.partial(_along, cell, p, chunk),
+        alone=functools.partial(_alone, len(jax.tree.leaves(params)), own_axes),
     )
     return rule(params, carry, xs)
+
+
+def _alone(n, own_axes, shapes, batched, gradient):
+    """Whether networks under `vmap` run one after the other, on a CPU; the first n leaves are params, then the carry.
+
+    own_axes: of the carry's first leaf, how many are no batch axes.
+
+    XLA runs a product of several kernels as a product for each, at every step: large ones are out of cache by the next.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    shared = set(mesh.axis_names) > set(mesh.manual_axes) if mesh.manual_axes else jax.device_count() > 1
+    if jax.default_backend() != "cpu" or shared:  # the loop would go from device to device
+        return False
+    size = max((math.prod(s) for s, b in zip(shapes[:n], batched, strict=False) if b and len(s) > 1), default=0)
+    return size * math.prod(shapes[n][: len(shapes[n]) - own_axes]) >= NETWORK if gradient else size >= KERNEL
 
 
 _compiled = jax.jit(_deferred, static_argnums=(0, 4))
@@ -126,6 +151,8 @@ def _loop(cell, p: Plan, equations, kept, size, unroll, params, carry, xs):
 
 def _primal_only(cell, p: Plan, params, carry, xs):
     """The forward loop without a gradient: the last carry, and the stacked carry leaves that `output` reads."""
+    if whole_step.is_better(batch_axes(cell, params, carry), xs):
+        return whole_step.over_time(cell, p.output_reads, params, carry, xs)
     size = length(steps(xs), AHEAD)
     end, (stacked, _) = _loop(cell, p, p.advance, [], size, size, params, carry, xs)
     return end, stacked
@@ -155,9 +182,9 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     params, carry, xs = args
     d_end, d_stacked = cotangents
     d_stacked = [d for d in d_stacked if d.dtype != jax.dtypes.float0]
-    # Not by its name: a factory of the user's may have the same.
-    rows = xs[1].ndim - 1 if cell.origin and cell.origin.factory is with_reset else None
+    rows = xs[1].ndim - 1 if _resets(cell) else None
     known = evaluate(p.loop_invariant, p.constants | assigned(p.params, params))
+    usual = None if rows is None else _usual(cell, p, known, params, carry, xs)
     # What the products after the loop read, unless it is saved or the same for all steps.
     emitted = sorted(variables((p.d_u, p.d_v, p.states)) - set(p.saved) - set(known))
 
@@ -167,7 +194,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         more = iter(d_stacked)
         ct = [d + next(more) if reads else d for d, reads in zip(ct, p.output_reads_real, strict=True)]
         asked = _asked(ct, rows)
-        saved = _where(asked, saved)
+        saved = saved if asked is None else select(asked, saved, usual)
         values = evaluate([*p.recompute, *p.backward], known | assigned(p.saved, saved) | assigned(p.ct, ct))
         d_params = add(d_params, read(values, p.d_params))
         return (read(values, p.d_carry), d_params), (asked, read(values, emitted))
@@ -176,7 +203,8 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         ct, d_params, total = state
         xs, saved, d_stacked = given
         (ct, d_params), (asked, outs) = loop(step, (ct, d_params), (saved, d_stacked), reverse=True)
-        xs, saved = _where(asked, xs), _where(asked, saved)
+        if asked is not None:
+            xs, saved = (select(asked, tree, jax.tree.map(jnp.zeros_like, tree)) for tree in (xs, saved))
         stacked = assigned(emitted, outs) | assigned(p.saved, saved)
 
         def of_all_steps(a):
@@ -209,6 +237,36 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
     return cotangent(params, total), cotangent(carry, ct), cotangent(xs, d_xs)
 
 
+def _along(cell, p: Plan, chunk, args, moving, given):
+    """The tangents of the real leaves of `_over_time`'s outcome, by this engine; None where it cannot.
+
+    moving: which leaves of args have a tangent; given: these.
+    """
+    if _resets(cell):
+        return None
+    (params, carry, xs), sizes = args, [len(jax.tree.leaves(tree)) for tree in args]
+    there, end = dict(zip(moving, given, strict=True)), sizes[0] + sizes[1]
+    of_params = [i for i in moving if i < sizes[0]]
+    of_xs = [i - end for i in moving if i >= end]
+    leaves = enumerate(jax.tree.leaves(carry), sizes[0])
+    d_carry = [there[i] if i in there else jnp.zeros_like(a) for i, a in leaves if is_real(a)]
+    both = with_tangent(cell, of_params, of_xs, p.output_reads_real)
+    assert both.drive is not None
+    params, xs = (params, [there[i] for i in of_params]), (xs, [there[i + end] for i in of_xs])
+    params, carry, xs = varying_alike((params, (carry, d_carry), xs))
+    try:
+        planned_both = plan(both, params, carry, jax.eval_shape(both.drive, params, one_step(xs)))
+    except Exception:  # a derivative that cannot be reversed: JAX says so where it comes to it
+        return None
+    (_, d_end), stacked = _over_time(both, planned_both, chunk, params, carry, xs)
+    return [*d_end, *stacked]
+
+
+def _resets(cell):
+    """Whether a step may restart a row. Not by the name: a factory of the user's may have the same."""
+    return cell.origin is not None and cell.origin.factory is with_reset
+
+
 def _asked(ct, rows):
     """Whether a row [...] of a step has a cotangent that is not 0, where there are resets; else None.
 
@@ -219,9 +277,15 @@ def _asked(ct, rows):
     return functools.reduce(jnp.logical_or, [jnp.any(d != 0, axis=tuple(range(rows, d.ndim))) for d in ct])
 
 
-def _where(asked, tree):
-    """The same arrays, 0 where nothing is asked."""
-    return tree if asked is None else select(asked, tree, jax.tree.map(jnp.zeros_like, tree))
+def _usual(cell, p: Plan, known, params, carry, xs):
+    """What a step from the start of a row saves, with a drive of 0: it stands in where nothing is asked.
+
+    Zeros would not do: a step may divide by what it saves, as a softmax by its sum, and 0 times NaN is NaN.
+    """
+    start = jax.tree.map(lambda s, c: jnp.broadcast_to(s, c.shape).astype(c.dtype), cell.start(params), carry)
+    u = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(cell.drive, params, one_step(xs)))
+    start, u, _ = varying_alike((start, u, (known, carry)))
+    return read(evaluate(p.forward, known | assigned(p.carry, start) | assigned(p.u, u)), p.saved)
 
 
 def add(total, more):
