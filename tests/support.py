@@ -216,9 +216,9 @@ def weighed(tree: Any) -> Any:
 
 
 def dot(weights: Any, tree: Any) -> Any:
-    """The sum of all entries, each with a weight of its own; of a complex one, real part and imaginary part."""
+    """The sum of all entries but flags and counts, each with a weight of its own; of complex ones, of both parts."""
     pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True)
-    return sum((w * a.astype(w.dtype)).real.sum() for w, a in pairs)
+    return sum((w * a.astype(w.dtype)).real.sum() for w, a in pairs if a.dtype.kind in "fc")
 
 
 def slopes_agree(grads: Any, loss: Any, exact: Any, rng: Any) -> None:
@@ -228,17 +228,20 @@ def slopes_agree(grads: Any, loss: Any, exact: Any, rng: Any) -> None:
     """
     eps = float(np.finfo(np.float64).eps)
     h = eps ** (1 / 3)
+
+    def direction(a, g):  # flags and counts have none
+        draws = rng.standard_normal((2, *a.shape))
+        return {"f": draws[0], "c": draws[0] + 1j * draws[1]}.get(g.dtype.kind, 0 * draws[0])
+
+    def moved(tree, way, by):
+        return jax.tree.map(lambda a, d: a + by * d if d.any() else a, tree, way)
+
     for i, (grad, value) in enumerate(zip(grads, exact, strict=True)):
-        inexact = [np.issubdtype(g.dtype, np.inexact) for g in jax.tree.leaves(grad)]
-        way = [rng.standard_normal(a.shape) * f for a, f in zip(jax.tree.leaves(value), inexact, strict=True)]
-        norm = np.sqrt(sum(np.square(d).sum() for d in way))
-        tree = jax.tree.unflatten(jax.tree.structure(value), [d / norm for d in way])
-        up, down = (
-            float(loss(*exact[:i], jax.tree.map(lambda a, d, by=by: a + by * d, value, tree), *exact[i + 1 :]))
-            for by in (h, -h)
-        )
-        parts = zip(jax.tree.leaves(grad), way, inexact, strict=True)
-        slope = sum(float(np.real(np.sum(np.asarray(g) * d))) for g, d, f in parts if f) / norm
+        way = jax.tree.map(direction, value, grad)
+        norm = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way)))
+        up, down = (float(loss(*exact[:i], moved(value, way, by / norm), *exact[i + 1 :])) for by in (h, -h))
+        parts = [(np.asarray(g), d) for g, d in zip(jax.tree.leaves(grad), jax.tree.leaves(way), strict=True)]
+        slope = sum(float(np.real(np.sum(g * d))) for g, d in parts if g.dtype.kind in "fc") / norm
         off, most = abs((up - down) / (2 * h) - slope), 100 * eps ** (2 / 3) * max(1, abs(up), abs(slope))
         assert off <= most, f"argument {i}: the slope {slope:.6g} is off by {off:.3g}, tolerance {most:.3g}"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 from sequences import rows
-from support import assert_close, double, normal_like, problem, table, tolerance
+from support import assert_close, dot, double, normal_like, problem, slopes_agree, table, tolerance
 
 import jaxrnn
 
@@ -34,23 +34,52 @@ def made(row):
 WAYS = [
     (row, timed) for row, (name, _) in ROWS.items() for timed in (False, True)[: 1 + reference.CATALOGUE[name].timed]
 ]
-QUICK = [(name, entry.timed) for name, entry in reference.CATALOGUE.items()]
 
 
-@pytest.mark.parametrize(("row", "timed"), table(WAYS, QUICK, lambda way: way[0] + ", with dt" * way[1]))
-def test_values_and_gradients(row, timed, key, rng):
-    """Outputs, carries, and slopes along random directions, which are finite differences of the NumPy loop's."""
+def named(way):
+    return way[0] + ", with dt" * way[1]
+
+
+def posed(row, timed, key, rng):
+    """A problem: the cell, its entry, arguments of unroll, rows of every kind, and the NumPy loop."""
     cell, entry = made(row)
     options = {name: value for name, value in ROWS[row][1].items() if name != "hidden_size"}
-    step, steps = functools.partial(entry.step, **options), entry.steps
-    params, carry, xs = problem(cell, key, steps, BATCH, dtype="float64")
+    params, carry, xs = problem(cell, key, entry.steps, BATCH, dtype="float64")
     params = entry.domain(params)
     if entry.timed:
         xs = jnp.where(rng.random(xs.shape) < 0.5, jnp.nan, xs)  # a missing value
-        dt = jnp.asarray(rng.exponential(1.0, (steps, *BATCH)) + 0.3)
+        dt = jnp.asarray(rng.exponential(1.0, (entry.steps, *BATCH)) + 0.3)
         carry, xs = carry._replace(elapsed=abs(carry.elapsed)), (xs, dt) if timed else xs
-    arguments = params, type(carry)(*entry.reached(*carry)), xs
-    how = rows(rng, "lengths", "mask", "reset", time=steps, batch=BATCH)._asdict()
+    how = rows(rng, "lengths", "mask", "reset", time=entry.steps, batch=BATCH)._asdict()
+    step = functools.partial(entry.step, **options)
+
+    def by_loop(params, carry, xs):
+        initial = entry.initial(params, cell.options["hidden_size"])
+        return reference.run(step, params, initial, tuple(carry), xs, **how, batch=BATCH, hold=entry.hold)
+
+    return cell, entry, (params, type(carry)(*entry.reached(*carry)), xs), how, by_loop
+
+
+def exactly(arguments):
+    return jax.tree.map(lambda a: np.asarray(a) if a.dtype.kind in "biu" else double(a), arguments)
+
+
+run = jax.jit(jaxrnn.unroll, static_argnums=0)
+
+
+@pytest.mark.parametrize("name", reference.CATALOGUE)
+def test_values(name, key, rng):
+    """Outputs and carries of the cell as it comes."""
+    cell, entry, arguments, how, by_loop = posed(name, reference.CATALOGUE[name].timed, key, rng)
+    outcome = run(cell, *arguments, **how)
+    expected = by_loop(*exactly(arguments))
+    assert_close(jax.tree.leaves(outcome), jax.tree.leaves(expected), tolerance("float64", entry.steps))
+
+
+@pytest.mark.parametrize(("row", "timed"), table(WAYS, (), named))
+def test_values_and_gradients(row, timed, key, rng):
+    """With every option: outputs, carries, and slopes, which are finite differences of the NumPy loop's."""
+    cell, entry, arguments, how, by_loop = posed(row, timed, key, rng)
     weights = normal_like(key, jax.eval_shape(functools.partial(jaxrnn.unroll, cell), *arguments))
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -59,33 +88,16 @@ def test_values_and_gradients(row, timed, key, rng):
         outcome = jaxrnn.unroll(cell, params, carry, xs, **how)
         return dot(weights, outcome), outcome
 
-    def by_loop(params, carry, xs):
-        initial = entry.initial(params, cell.options["hidden_size"])
-        return reference.run(step, params, initial, tuple(carry), xs, **how, batch=BATCH, hold=entry.hold)
-
     (_, outcome), grads = ours(cell, *arguments, how)
-    exact = jax.tree.map(lambda a: np.asarray(a) if a.dtype.kind in "biu" else double(a), arguments)
-    assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", steps))
+    exact = exactly(arguments)
+    assert_close(jax.tree.leaves(outcome), jax.tree.leaves(by_loop(*exact)), tolerance("float64", entry.steps))
     for path, g in jax.tree_util.tree_leaves_with_path(grads[0]):
         dead, name = np.asarray(g == 0).mean(), jax.tree_util.keystr(path[-1:], simple=True)
         assert dead <= entry.dead.get(name, entry.dead.get("*", 0)), (
             f"params{jax.tree_util.keystr(path)}: {dead:.0%} of its entries have no gradient"
         )
-    if not entry.exact:
-        return
-    # Central differences with the step where truncation h² and rounding eps/h meet: both are then eps^(2/3).
-    eps = float(np.finfo(np.float64).eps)
-    h = eps ** (1 / 3)
-    for i, name in enumerate(("params", "carry", "xs")):
-        way = jax.tree.map(lambda a: direction(rng, a), exact[i])
-        length = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way)))
-        way = jax.tree.map(lambda d, length=length: d / length if d.dtype.kind in "fc" else d, way)
-        up, down = (
-            float(dot(double(weights), by_loop(*exact[:i], moved(exact[i], side * h, way), *exact[i + 1 :])))
-            for side in (1, -1)
-        )
-        slope = sum(float(np.real(np.sum(g * d))) for g, d in zip(leaves(grads[i]), leaves(way), strict=True))
-        assert abs((up - down) / (2 * h) - slope) <= 100 * eps ** (2 / 3) * max(1, abs(up), abs(slope)), name
+    if entry.exact:
+        slopes_agree(grads, lambda *args: dot(double(weights), by_loop(*args)), exact, rng)
 
 
 # By now, those that are affine in their carry.
@@ -93,6 +105,7 @@ AFFINE = [row for row in ROWS if made(row)[0].element is not None]
 
 
 @pytest.mark.parametrize("row", AFFINE)
+@pytest.mark.full
 def test_elements_compose_to_the_carries(row, key):
     """The pairs of `element`, joined in any order, are the loop's carries: (a, b) then (c, d) is (c a, c b + d)."""
     cell, _ = made(row)
@@ -114,26 +127,6 @@ def test_elements_compose_to_the_carries(row, key):
 
     composed, carries = both(params, carry, xs)
     assert_close(composed, carries, tolerance("float64", T))
-
-
-def leaves(tree):
-    return [np.asarray(a) for a in jax.tree.leaves(tree) if np.asarray(a).dtype.kind in "fc"]
-
-
-def direction(rng, a):
-    """Normal noise like a; none for flags."""
-    draws = rng.standard_normal((2, *a.shape))
-    return draws[0] + 1j * draws[1] if a.dtype.kind == "c" else draws[0] if a.dtype.kind == "f" else np.zeros_like(a)
-
-
-def moved(tree, distance, way):
-    return jax.tree.map(lambda a, d: a + distance * d if a.dtype.kind in "fc" else a, tree, way)
-
-
-def dot(weights, tree):
-    """The sum of all entries but flags, each with a weight of its own; of complex ones, real and imaginary part."""
-    pairs = zip(jax.tree.leaves(weights), jax.tree.leaves(tree), strict=True)
-    return sum(jnp.real(w * a).sum().astype(float) for w, a in pairs if a.dtype.kind in "fc")
 
 
 @pytest.mark.parametrize("row", table(ROWS, ()))

@@ -56,7 +56,7 @@ def test_what_is_no_cell(name):
 
 
 def test_every_wrapper_of_one_cell_is_asked():
-    several = {"bidirectional", "deep_transition", "fast_slow", "stack", "time_distributed"}
+    several = {"bidirectional", "deep_transition", "fast_slow", "hgrn_stack", "stack", "time_distributed"}
     assert {*TAKES_ONE, *several} == set(jaxrnn.wrappers.__all__)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn._core import checks, taps
+from jaxrnn._core import checks, devices, taps
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params, advance
 from jaxrnn._core.custom_rules import own_reverse
 from jaxrnn._core.jax_internals import is_symbolic, varying_alike
@@ -101,6 +101,7 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
         size = max(1, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(u)))
         chunk = length(steps(xs), max(ROWS // rows, BYTES // size))
     own_axes = jax.tree.leaves(carry)[0].ndim - len(batch_axes(cell, params, carry))
+    on_mesh = bool(devices.meshes((params, carry, xs)))
     rule = own_reverse(
         functools.partial(_primal_only, cell, p),
         functools.partial(_forward_saving, cell, p, chunk),
@@ -108,12 +109,12 @@ def _over_time(cell, p: Plan | str | None, chunk, params, carry, xs):
         axes=(0, 1),  # first in the carry, after time in what is stacked
         written=functools.partial(_as_written, cell, p),
         along=functools.partial(_along, cell, p, chunk),
-        alone=functools.partial(_alone, len(jax.tree.leaves(params)), own_axes),
+        alone=functools.partial(_alone, on_mesh, len(jax.tree.leaves(params)), own_axes),
     )
     return rule(params, carry, xs)
 
 
-def _alone(n, own_axes, shapes, batched, gradient):
+def _alone(on_mesh, n, own_axes, shapes, batched, gradient):
     """Whether networks under `vmap` run one after the other, on a CPU; the first n leaves are params, then the carry.
 
     own_axes: of the carry's first leaf, how many are no batch axes.
@@ -121,7 +122,7 @@ def _alone(n, own_axes, shapes, batched, gradient):
     XLA runs a product of several kernels as a product for each, at every step: large ones are out of cache by the next.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    shared = set(mesh.axis_names) > set(mesh.manual_axes) if mesh.manual_axes else jax.device_count() > 1
+    shared = set(mesh.axis_names) > set(mesh.manual_axes) if mesh.manual_axes else on_mesh or not mesh.empty
     if jax.default_backend() != "cpu" or shared:  # the loop would go from device to device
         return False
     size = max((math.prod(s) for s, b in zip(shapes[:n], batched, strict=False) if b and len(s) > 1), default=0)
