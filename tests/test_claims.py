@@ -52,12 +52,14 @@ def test_float32_for_ten_thousand_steps(name, key, rng):
 
 
 @pytest.mark.parametrize("name", ["lru", "s5", "s4d", "rtu"])
+@pytest.mark.full
 def test_no_parameters_leave_the_unit_circle(name, key, rng):
     cell, params, xs = layer(name, key, rng, scale=3.0)
     a, _ = cell.element(params, cell.drive(params, 10 * xs))
     assert float(jnp.abs(a.h).max()) < 1
 
 
+@pytest.mark.full
 def test_a_ring_of_eigenvalues(key):
     """LRU: uniform in area, so a quarter are within half of the radius; gamma makes the state as large as its input."""
     cell = jaxrnn.lru(4, state_size=20_000, param_dtype="float64")
@@ -68,6 +70,7 @@ def test_a_ring_of_eigenvalues(key):
     np.testing.assert_allclose(np.exp(params["gamma_log"]), np.sqrt(1 - radius**2), rtol=1e-9)
 
 
+@pytest.mark.full
 def test_s5_starts_as_hippo(key):
     """The eigenvalues of the whole HiPPO-LegS matrix plus its rank one part, in pairs."""
     N = 6
@@ -80,6 +83,7 @@ def test_s5_starts_as_hippo(key):
 
 
 @pytest.mark.parametrize(("window", "pooling"), [(2, "fo"), (4, "ifo")])
+@pytest.mark.full
 def test_qrnn_is_a_convolution_and_a_pooling(window, pooling, key, rng):
     cell, params, xs = layer("qrnn", key, rng, window=window, pooling=pooling)
     p, x = double((params, xs))
@@ -124,6 +128,7 @@ def test_rwkv_is_a_mean_with_exponential_weights(key, rng):
 
 
 @pytest.mark.parametrize("name", ["slstm", "mlstm", "rwkv"])
+@pytest.mark.full
 def test_exponential_gates_do_not_overflow(name, key, rng):
     """Exponents of some thousands, in float32, where e^89 is too large: outputs and gradients are finite."""
     cell, params, xs = layer(name, key, rng, T=50, dtype="float32")
@@ -150,6 +155,7 @@ def test_delta_rule_replaces_what_a_key_recalls(key, rng):
     assert_close(before, 0.5 * (held + xs[1] @ kernel[:, 2 * H : 3 * H]), tolerance("float64", 2))  # β = 1/2
 
 
+@pytest.mark.full
 def test_bounds_of_an_hgrn_stack(key, rng):
     """gamma of each layer by the paper's cumulative softmax, given to cells one by one."""
     cell = jaxrnn.hgrn_stack(3, 4, param_dtype="float64")

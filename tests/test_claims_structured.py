@@ -74,6 +74,7 @@ def test_a_spike_has_the_slope_of_its_surrogate(name, slope, key):
     assert_close(grads["kernel"], np.outer(x, by_hand), tolerance("float64", 1))
 
 
+@pytest.mark.full
 def test_the_gradient_of_a_reset_is_that_of_a_constant(key):
     """Two steps of `lif`: v'' follows v' by beta, and no more, although a spike is taken away."""
     cell = jaxrnn.lif(H, beta=0.7)
@@ -131,6 +132,7 @@ def test_ridge_names_what_does_not_fit(rng):
         train.ridge(jnp.zeros((4, 3)), jnp.zeros((4, 2)), -1)
 
 
+@pytest.mark.full
 def test_reading_out_a_reservoir_learns_a_sine(rng):
     """From x_t to x_{t+1} of a sine: a reservoir remembers its phase, so a readout that was solved for predicts it."""
     series = np.sin(0.3 * np.arange(400.0))[:, None]

@@ -191,8 +191,8 @@ def test_explain(name):
     assert [(layer.name, layer.engine) for layer in said.layers] == [(member, "deferred") for member in EXPLAINED[name]]
 
 
-HALVES = [(name, cell, "bfloat16") for name, row in ROWS.items() for cell in row.cells]
-HALVES += [(name, row.cells[0], "float16") for name, row in ROWS.items()]
+HALVES = [(name, cell, "bfloat16") for name, row in ROWS.items() for cell in row.cells[::2]]
+HALVES += [(name, row.cells[0], "float16") for name, row in list(ROWS.items())[::3]]
 
 
 @pytest.mark.parametrize(("name", "inner", "dtype"), table(HALVES, HALVES[::8], "-".join))

@@ -53,6 +53,7 @@ def test_faults(cell, error, words):
         jaxrnn.describe(cell)
 
 
+@pytest.mark.full
 def test_the_page_of_all_cells():
     """docs/cells.md is what `make cells` writes, and nothing in the form of the docstrings is missing."""
     for name in jaxrnn.CELLS:

@@ -17,6 +17,7 @@ EPS = np.finfo(float).eps
 
 
 @pytest.mark.parametrize("least", [1, 10**9], ids=["in turn", "side by side"])
+@pytest.mark.full
 def test_networks(least, monkeypatch, key, rng):
     """Losses are those of loops in NumPy, gradients and Hessians along a direction are differences."""
     monkeypatch.setattr(engine, "NETWORK", least)
