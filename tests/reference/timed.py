@@ -181,6 +181,7 @@ CELLS = {
         resting(2),
         # At the default of 0.05 a phase's last bits grow forty times over, and most units stay shut.
         options={"ratio": 0.4, "leak": 0.01},
+        steps=12,
         variants={"phased_lstm_open": {"ratio": 0.7, "leak": 0.1, "peepholes": False, "activation": "soft_sign"}},
         hold=waiting,
         timed=True,
