@@ -129,8 +129,8 @@ FAULTS = {
         "the carry stays wide": (".astype(getattr(s, f).dtype)", "", HALF),
         "the candidate hides from taps": ('tap(name, tap("candidate", self.act(z)))', "tap(name, self.act(z))", TAPS),
         "one draw for all gates": (
-            "return initializers.gates(draw, key, len(self.gates), shape, self.param_dtype)",
-            "return jnp.concatenate([draw(key, shape, self.param_dtype)] * len(self.gates), -1)",
+            "return initializers.gates(draw, key, count, shape, self.param_dtype)",
+            "return jnp.concatenate([draw(key, shape, self.param_dtype)] * count, -1)",
             DRAWS,
         ),
     },
@@ -158,31 +158,27 @@ FAULTS = {
             "select(reset, jax.tree.map(jnp.zeros_like, carry), carry)",
             WRAPPERS,
         ),
-        "with_mask: ignored": ("old, mask: select(mask, new, old)", "old, mask: new", ROWS),
-        "with_mask: inverted": ("old, mask: select(mask, new, old)", "old, mask: select(~mask, new, old)", ROWS),
-        "with_mask, plain step: ignored": ("return select(mask, new, carry), y", "return new, y", PLAIN),
+        "with_mask: ignored": ("select(flag[0], new, waited(old, flag[1]))", "new", ROWS),
+        "with_mask: inverted": ("select(flag[0], new, waited", "select(~flag[0], new, waited", ROWS),
+        "with_mask, plain step: ignored": (
+            "return select(mask, new, waited(carry, clock(x))), y",
+            "return new, y",
+            PLAIN,
+        ),
         "with_mask: a held carry goes through the step": (
-            "(select(mask, s, cell.start(params)), s)",
+            "(select(flag[0], s, cell.start(params)), s)",
             "(s, s)",
             HELD,
         ),
         "with_mask, plain step: a held carry goes through it": (
-            "inner(params, select(mask, carry, cell.start(params)), x)",
-            "inner(params, carry, x)",
+            "inner(params, select(mask, carry, cell.start(params)), stopped(x, mask))",
+            "inner(params, carry, stopped(x, mask))",
             HELD,
         ),
     },
     "wrappers/_learned_carry.py": {
-        "ignored": (
-            'like(params["initial_carry"], cell.start(params["cell"]))',
-            'cell.start(params["cell"])',
-            LEARNED,
-        ),
-        "not learned": (
-            'like(params["initial_carry"]',
-            'like(jax.lax.stop_gradient(params["initial_carry"])',
-            STARTS,
-        ),
+        "ignored": ("like(next(given), a) if _learned(a) else a", "a", LEARNED),
+        "not learned": ("like(next(given), a)", "like(jax.lax.stop_gradient(next(given)), a)", STARTS),
     },
     "wrappers/_stack.py": {
         "layers start alike": (
@@ -192,7 +188,7 @@ FAULTS = {
         ),
     },
     "run/_unroll.py": {
-        "padding reaches the cell": ("xs = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "pass", ROWS),
+        "padding reaches the cell": ("blank = select(valid, xs, jax.tree.map(jnp.zeros_like, xs))", "blank = xs", ROWS),
         "y of skipped steps": (
             "return ys if valid is None else select(valid, ys, jax.tree.map(jnp.zeros_like, ys))",
             "return ys",
@@ -201,9 +197,9 @@ FAULTS = {
         "no reset at skipped steps": (SKIP + RESTART, RESTART + SKIP, ROWS),
         "reset one step late": ("if turned else reset\n", "if turned else jnp.roll(reset, 1, 0)\n", ROWS),
         "reset one step early": ("if turned else reset\n", "if turned else jnp.roll(reset, -1, 0)\n", ROWS),
-        "reverse ignored": ("_flip(xs) if flip else xs", "xs", ROWS),
+        "reverse ignored": ("_flip(clock.backwards(xs, lengths)) if flip else xs", "xs", ROWS),
         "reversed outputs left turned": ("ys = _flip(ys) if flip else ys", "pass", ROWS),
-        "engine ignored": ("choice(cell)[0] if engine is None else engine", "choice(cell)[0]", ENGINES),
+        "engine ignored": ("engine or where_they_are(", "where_they_are(", ENGINES),
     },
     "run/_streaming.py": {
         "a dropped stream goes on": ("new = select(active, new, old)", "pass", STREAMS),
@@ -243,13 +239,8 @@ FAULTS = {
             "True",
             "tests/test_streaming.py -k classifier",
         ),
-        "fields of one type on one another": (
-            "end[like.dtype], end[like.dtype] + like.size",
-            "end[like.dtype] - like.size // 5, end[like.dtype] + like.size",
-            STREAMS,
-        ),
-        "not in place": ("*state, x, donate=(0,))", "*state, x)", STATE),
-        "add: not in place": ("jax.eval_shape(pack, row), donate=(0, 1))", "jax.eval_shape(pack, row))", STATE),
+        "not in place": ("out=out, donate=(0,))", "out=out)", STATE),
+        "add: not in place": ("out=rows, donate=(0, 1))", "out=rows)", STATE),
         "start: what it begins with is taken": (
             "jnp.array(jnp.broadcast_to(a, (*batch, *a.shape)), copy=True)",
             "jnp.broadcast_to(a, (*batch, *a.shape))",
@@ -257,10 +248,19 @@ FAULTS = {
         ),
         "a state is used again, unsaid": ("a.is_deleted() for a", "False for a", "tests/test_errors_streaming.py"),
         "always constants": (
-            "jax.tree.leaves(_after((), params))) <= CONSTANTS",
+            "jax.tree.leaves(after((), params))) <= CONSTANTS",
             "jax.tree.leaves(())) <= CONSTANTS",
             STATE,
         ),
+    },
+    "run/_packing.py": {
+        "fields of one type on one another": (
+            "end[like.dtype], end[like.dtype] + like.size",
+            "end[like.dtype] - like.size // 5, end[like.dtype] + like.size",
+            STREAMS,
+        ),
+    },
+    "run/_places.py": {
         "constants away from their device": ("    return away[0] if away else None", "    return None", STATE),
         "spread params, and a state on one device": (
             "NamedSharding(away[0].mesh, PartitionSpec())",

@@ -14,6 +14,13 @@ OVER = "tests/test_over_devices.py"
 HANDOVER = "tests/test_handover.py"
 ORDERS = "tests/test_orders.py -m 'not full' -k"
 
+# In groups.py, from the shape of rows in groups to that of rows put together again.
+CUT = """n, a.shape[axis] // n, *a.shape[axis + 1 :]), tree)
+
+    def joined(tree, axis):
+        return jax.tree.map(lambda a: a.reshape(*a.shape[:axis], n * a.shape[axis + 1],"""
+CUT_ACROSS = CUT.replace("n, a.shape[axis] // n", "a.shape[axis] // n, n").replace("n * a", "a.shape[axis] * a")
+
 FAULTS = {
     "_core/jax_internals.py": {
         "a leaf stays the same on all devices": ("missing = axes - _varying(a)", "missing = ()", DEVICES),
@@ -70,9 +77,13 @@ FAULTS = {
     },
     "engines/_deferred/engine.py": {
         "no sum over devices after the loop": ("    n = groups(cell, params, carry, xs)", "    n = 1", DEVICES),
-        "NaN before a reset in what was saved": ("        saved = _where(asked, saved)\n", "", NAN),
+        "NaN before a reset in what was saved": (
+            "        saved = saved if asked is None else select(asked, saved, usual)\n",
+            "",
+            NAN,
+        ),
         "NaN before a reset in the products after": (
-            "xs, saved = _where(asked, xs), _where(asked, saved)",
+            "xs, saved = (select(asked, tree, jax.tree.map(jnp.zeros_like, tree)) for tree in (xs, saved))",
             "pass",
             NAN,
         ),
@@ -106,8 +117,8 @@ FAULTS = {
         "sums in narrow types": ("jnp.zeros(a.shape, wide(a.dtype))", "jnp.zeros(a.shape, a.dtype)", SUMS),
     },
     "engines/_groups.py": {
-        "groups of other rows": ("n, -1, *a.shape[axis + 1 :])", "-1, n, *a.shape[axis + 1 :])", DEVICES),
-        "groups within shard_map too": ("if mesh.manual_axes:", "if False:", DEVICES),
+        "groups of other rows": (CUT, CUT_ACROSS, DEVICES),
+        "groups within shard_map too": ("if context.manual_axes:", "if False:", DEVICES),
     },
     "engines/_deferred/plan.py": {
         "the product's share of the carry's cotangent dropped": (

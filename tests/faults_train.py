@@ -17,8 +17,8 @@ FAULTS = {
             TRAIN,
         ),
         "a resumed run begins its windows anew": (
-            "update(state, windows[k])",
-            "update(state, windows[k - done])",
+            "window = windows[k]",
+            "window = windows[k - done]",
             TRAIN,
         ),
         "the mean over windows, not over targets": (

@@ -32,7 +32,11 @@ FAULTS = {
         "candidate is the operand": ('"candidate": "candidate"', '"candidate": "operand"', DROPPED),
     },
     "wrappers/_zoneout.py": {
-        "h and c swapped": ('return [h if name in ("h", "") else c', 'return [c if name in ("h", "") else h', ZONEOUT),
+        "h and c swapped": (
+            'return [h if name in ("h", "") else 0 if name == "elapsed" else c',
+            'return [c if name in ("h", "") else 0 if name == "elapsed" else h',
+            ZONEOUT,
+        ),
         "mask the other way round": ("select(next(left), a, b)", "select(next(left), b, a)", ZONEOUT),
         "expected value the other way round": ("_mean(p, a, b) if p", "_mean(p, b, a) if p", ZONEOUT),
     },
@@ -51,7 +55,11 @@ FAULTS = {
         "length over the other axis": (".sum(-2, keepdims=True)", ".sum(-1, keepdims=True)", NORM),
     },
     "wrappers/_clip.py": {
-        "clip_carry: ignored": ("jnp.clip(a, -bound, bound), s)", "a, s)", PATHS),
+        "clip_carry: ignored": (
+            'jnp.clip(_real("clip_carry", cell, a), -bound, bound)',
+            '_real("clip_carry", cell, a)',
+            PATHS,
+        ),
         "cut_gradient: ignored": (
             "_on_operands(cell, jax.lax.stop_gradient)",
             "_on_operands(cell, lambda a: a)",
@@ -73,13 +81,13 @@ FAULTS = {
         ),
     },
     "wrappers/_bidirectional.py": {
-        "both forwards": ("xs, k2, backwards=True)", "xs, k2)", TABLE),
+        "both forwards": ("z, k2, backwards=True)", "z, k2)", TABLE),
         "mean is a sum": ("(a + b) / 2", "a + b", ROWS),
         "shared noise": ("else jax.random.split(key)", "else (key, key)", NOISE),
     },
     "wrappers/_stack.py": {
         "dropout after the last layer": ("if key is not None and i + 1 < len(cells):", "if key is not None:", NOISE),
-        "skip without x": ("x = _beside(first, y) if skip else y", "x = y", TABLE),
+        "skip without x": ("x = _beside(values(xs), y) if skip else y", "x = y", TABLE),
     },
     "wrappers/_transition.py": {
         "an input of size 0 has a kernel": ('0 not in getattr(each, "shape", ())', "True", JOINS),
