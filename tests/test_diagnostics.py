@@ -1,4 +1,4 @@
-"""Diagnostics against closed forms, the NumPy loops of reference.py with finite differences, and published numbers."""
+"""Diagnostics against closed forms, the NumPy loops of reference/ with finite differences, and published numbers."""
 
 from __future__ import annotations
 
