@@ -51,13 +51,12 @@ MAKERS = {**{name: functools.partial(variant, name) for name in VARIANTS}, **WRA
 variants = pytest.mark.parametrize("name", VARIANTS)
 all_cells = pytest.mark.parametrize("name", MAKERS)
 dtypes = pytest.mark.parametrize("dtype", BATCHES)
-wide_and_half = pytest.mark.parametrize("dtype", table(BATCHES, {"float64", "bfloat16"}))
 
 run = jax.jit(jaxrnn.unroll, static_argnums=0)
 
 
 @variants
-@wide_and_half
+@pytest.mark.parametrize("dtype", table(BATCHES, {"float64"}))
 @pytest.mark.optimized
 def test_value(name, dtype, key):
     """A cell equals its NumPy loop on the numbers that it is given, in each type and with any number of batch axes."""

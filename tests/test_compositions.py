@@ -132,7 +132,7 @@ def test_values(name, inner, key):
         leaves_close(actual, reference.run(step, *arrays, **RAGGED, reverse=reverse), TOL)
 
 
-@pytest.mark.parametrize("name", table(ROWS, {*QUICK, "stack", "deep_transition", "residual", "learned_carry"}))
+@pytest.mark.parametrize("name", table(ROWS, {"stack", "deep_transition", "residual", "learned_carry"}))
 def test_step_by_step(name, key):
     """`step` is unroll at evaluation, also with a key where it has no noise; what runs backwards refuses.
 

@@ -36,7 +36,7 @@ def loss_by(engine, key, rows):
     return loss
 
 
-@pytest.mark.parametrize("name", table(ENGINES, ["default"]))
+@pytest.mark.parametrize("name", table(ENGINES, ["scan"]))
 def test_as_on_one_device(name, key, rng):
     """Gradients, and a product with the second derivative: noise, ragged rows and resets, 5 rows on 2 devices."""
     given = problem(CELL, key, T, (B,), D, dtype="float64")
