@@ -238,7 +238,7 @@ def slopes_agree(grads: Any, loss: Any, exact: Any, rng: Any) -> None:
 
     for i, (grad, value) in enumerate(zip(grads, exact, strict=True)):
         way = jax.tree.map(direction, value, grad)
-        norm = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way)))
+        norm = np.sqrt(sum(np.sum(np.abs(d) ** 2) for d in jax.tree.leaves(way))) or 1.0  # 1: there are no numbers
         up, down = (float(loss(*exact[:i], moved(value, way, by / norm), *exact[i + 1 :])) for by in (h, -h))
         parts = [(np.asarray(g), d) for g, d in zip(jax.tree.leaves(grad), jax.tree.leaves(way), strict=True)]
         slope = sum(float(np.real(np.sum(g * d))) for g, d in parts if g.dtype.kind in "fc") / norm

@@ -80,7 +80,7 @@ def logged(out):
 def same_as(out, whole):
     ours, theirs = parameters(out, 60), parameters(whole, 60)
     assert ours.keys() == theirs.keys()
-    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []
     assert logged(out) == logged(whole)
 
 
@@ -89,9 +89,11 @@ def resumed(out, **more):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_killed_at_any_moment_it_comes_to_the_same_bits(seed, text, whole, tmp_path):
+def test_killed_at_any_moment_it_comes_to_the_same_bits(seed, text, tmp_path):
     """At random moments from the first file on, again and again; and no line of metrics is lost."""
-    rng, out = random.Random(seed), tmp_path / "run"
+    rng, out, whole = random.Random(seed), tmp_path / "run", tmp_path / "whole"
+    status, _, err = ended(program("char_lm", **{**SMALL, "text": text, "out": whole}))
+    assert status == 0, err
     process = program("char_lm", **{**SMALL, "text": text, "out": out})
     wait_for(out / "model.json", 1)
     for _ in range(2):
@@ -183,7 +185,8 @@ def test_a_full_disk_is_one_line_and_what_was_saved_goes_on(text, tmp_path, whol
     if done.returncode == 77:
         pytest.skip("no file system may be mounted here")
     assert done.returncode == 1
-    assert re.search(r"no space left on device.*small/run", one_line(done.stderr), re.IGNORECASE)
+    # Threads of orbax may complain of their own beside our line, in the middle of what is being written.
+    assert re.search(r"no space left on device.*small/run", done.stderr, re.IGNORECASE)
     assert "step    10" in done.stdout, "it was to be full in the middle of the run"
     resumed(tmp_path / "left")
     same_as(tmp_path / "left", whole)

@@ -262,6 +262,7 @@ CELLS = {
             "fast_grnn_ranks": {"input_rank": 2, "recurrent_rank": 4, **OTHERS},
             "fast_grnn_recurrent_rank": {"recurrent_rank": 2},
         },
+        steps=16,
     ),
     "intersection_rnn": Entry(
         intersection_rnn,
