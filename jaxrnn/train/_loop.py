@@ -144,7 +144,8 @@ def fit(
     Ctrl-C (SIGINT) and SIGTERM end the loop after the current step; a second one ends it at once.
     progress: show a bar with steps/s, loss (labelled with `unit`) and time left, on a terminal only.
     devices: how many of this process's devices share the rows, at most; None: all, 1: none but JAX's default. As many
-        take part as divide B, while the loop runs: the state that `on_report` sees, and that is returned, is on one. Results of one and of several agree to rounding, and a run may go on with another
+        take part as divide B, while the loop runs: `on_report` sees a state that is on all of them, and the state that
+        is returned is on one again. Results of one and of several agree to rounding, and a run may go on with another
         number. On a CPU `jaxrnn.cores_as_devices()`, before all else, makes devices of its cores. What has been placed
         already (`data_parallel`, for several processes) stays so, as does a carry without rows.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
@@ -180,7 +181,7 @@ def fit(
             norm = max(float(m["gradient_norm"]) for m in metrics)
             report = Report(done, loss, norm, len(metrics) / (time.perf_counter() - began))
             bar(done, loss, report.steps_per_second)
-            on_report(report, over.home(state))
+            on_report(report, state)
     return over.home(state) if over else state, done >= steps
 
 
