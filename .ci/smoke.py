@@ -100,5 +100,5 @@ for name, key in zip(TRIED, jax.random.split(jax.random.key(0), len(TRIED)), str
     check(name, key)
 print(
     f"smoke: jaxrnn {jaxrnn.__version__} with jax {jax.__version__} on Python {sys.version.split()[0]}: "
-    f"{len(jaxrnn.__all__)} names, {len(jaxrnn.CELLS)} cells, of {len(TRIED)} each engine's numbers within {TOLERANCE:.0e}"
+    f"{len(jaxrnn.__all__)} names, {len(jaxrnn.CELLS)} cells; of {len(TRIED)} the engines agree within {TOLERANCE:.0e}"
 )
