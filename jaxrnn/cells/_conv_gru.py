@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Unpack
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
 from jaxrnn.cells._convolution import Spatial
-from jaxrnn.cells._dense import Between, HiddenCarry, Updating
+from jaxrnn.cells._dense import HiddenCarry, Updating
+from jaxrnn.cells._gru_reset_before import resetting_before
 
 
 @factory
@@ -36,15 +36,4 @@ def conv_gru(
     Good for: video and fields over time, at three quarters of the weights of `conv_lstm`.
     Paper: Ballas, Yao, Pal and Courville 2016, arXiv 1511.06432.
     """
-    d = Spatial(hidden_size, "rzn", options, shape, kernel_size)
-
-    def reset(params, s, u, v):
-        z_r, z_z = d.sums("rz", u, v)
-        return Between(s.h, d.gate("r", z_r) * s.h, d.gate("z", z_z))
-
-    def update(params, s, u, v):
-        [z_n] = d.sums("n", u, v)
-        return HiddenCarry((1 - s.gate) * d.candidate("n", z_n) + s.gate * s.h)
-
-    stages = d.stage(d.recur("rz"), reset), d.stage(d.recur("n", of="read"), update)
-    return d.cell(HiddenCarry, *stages, init=functools.partial(d.init, memory="+z"))
+    return resetting_before(Spatial(hidden_size, "rzn", options, shape, kernel_size), HiddenCarry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Unpack
+from typing import Any, Unpack
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
@@ -28,7 +28,11 @@ def gru_reset_before(hidden_size: int, **options: Unpack[Updating]) -> Cell:
     Good for: the GRU of papers and of weights that were trained so; `gru` is faster and much the same.
     Paper: Cho et al. 2014, arXiv 1406.1078v3.
     """
-    d = Dense(hidden_size, "rzn", options)
+    return resetting_before(Dense(hidden_size, "rzn", options), GRUCarry)
+
+
+def resetting_before(d: Dense, carry: Any) -> Cell:
+    """The GRU whose reset acts on h, of any products that d has; carry: its type, with one field h."""
 
     def reset(params, s, u, v):
         z_r, z_z = d.sums("rz", u, v)
@@ -36,7 +40,7 @@ def gru_reset_before(hidden_size: int, **options: Unpack[Updating]) -> Cell:
 
     def update(params, s, u, v):
         [z_n] = d.sums("n", u, v)
-        return GRUCarry((1 - s.gate) * d.candidate("n", z_n) + s.gate * s.h)
+        return carry((1 - s.gate) * d.candidate("n", z_n) + s.gate * s.h)
 
     stages = d.stage(d.recur("rz"), reset), d.stage(d.recur("n", of="read"), update)
-    return d.cell(GRUCarry, *stages, init=functools.partial(d.init, memory="+z"))
+    return d.cell(carry, *stages, init=functools.partial(d.init, memory="+z"))

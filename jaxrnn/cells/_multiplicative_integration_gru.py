@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Unpack
 
 from jaxrnn._core.cell import Cell
 from jaxrnn._core.record import factory
-from jaxrnn.cells._dense import Between, HiddenCarry, Updating
+from jaxrnn.cells._dense import HiddenCarry, Updating
+from jaxrnn.cells._gru_reset_before import resetting_before
 from jaxrnn.cells._integration import HALF, ONE, Integrating
 
 
@@ -32,15 +32,4 @@ def multiplicative_integration_gru(
     Good for: a GRU in which x and h also multiply, at the cost of three vectors a gate.
     Paper: Wu, Zhang, Zhang, Bengio and Salakhutdinov 2016, arXiv 1606.06630.
     """
-    d = Integrating(hidden_size, "rzn", options, alpha_init, beta_init)
-
-    def reset(params, s, u, v):
-        z_r, z_z = d.sums("rz", u, v)
-        return Between(s.h, d.gate("r", z_r) * s.h, d.gate("z", z_z))
-
-    def update(params, s, u, v):
-        [z_n] = d.sums("n", u, v)
-        return HiddenCarry((1 - s.gate) * d.candidate("n", z_n) + s.gate * s.h)
-
-    stages = d.stage(d.recur("rz"), reset), d.stage(d.recur("n", of="read"), update)
-    return d.cell(HiddenCarry, *stages, init=functools.partial(d.init, memory="+z"))
+    return resetting_before(Integrating(hidden_size, "rzn", options, alpha_init, beta_init), HiddenCarry)
