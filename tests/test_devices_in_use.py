@@ -38,17 +38,19 @@ def fit(state, steps, seen, **options):
 def test_fit_on_both_and_on_one(key, tmp_path):
     """The same training by all, by one, and by both first and one from a checkpoint on; the state comes home."""
     begin = lambda: train.start(MODEL, key, OPTIMIZER, (B,))  # noqa: E731
-    seen = {"both": [], "one": [], "both, then one": []}
+    seen = {"both": [], "one": [], "both, then one": [], "both, and both again": []}
     both = fit(begin(), 9, seen["both"])
     one = fit(begin(), 9, seen["one"], devices=1)
     first = fit(begin(), 3, seen["both, then one"])
     checkpoints = train.Checkpoints(tmp_path)
     checkpoints.save(3, first)
     resumed = fit(checkpoints.restore(begin()), 9, seen["both, then one"], devices=1)
+    again = fit(checkpoints.restore(begin()), 9, seen["both, and both again"])
     checkpoints.close()
     tol = 50 * tolerance("float32", 9)
     assert_close(both, one, tol)
     assert_close(resumed, one, tol)
+    jax.tree.map(np.testing.assert_array_equal, again, both)
     losses = {name: np.array([each[:2] for each in some]) for name, some in seen.items()}
     assert_close(losses["both"], losses["one"], tol)
     assert_close(losses["both, then one"], losses["one"], tol)
@@ -56,6 +58,7 @@ def test_fit_on_both_and_on_one(key, tmp_path):
         [(2, 2)] * 3,
         [(1, 1)] * 3,
         [(2, 2), (1, 1), (1, 1)],
+        [(2, 2)] * 2,
     ]
     for a in jax.tree.leaves(both):
         assert a.devices() == {jax.devices()[0]} and not a.committed

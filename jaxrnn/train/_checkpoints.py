@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn._core.optional import optional
@@ -154,7 +155,7 @@ class Checkpoints:
                 raise found
             with contextlib.closing(self._orbax.StandardCheckpointer()) as reader, _quiet():
                 try:
-                    return read(reader, path / "default")
+                    return jax.tree.map(_free, read(reader, path / "default"))
                 except Exception as error:  # of many kinds, where orbax meets what it did not write
                     if _seal.is_sealed(path):
                         raise
@@ -205,3 +206,8 @@ def _gathered(a):
     """An array in one piece, if this process has all of it: it can then be read with any number of devices."""
     spread = isinstance(a, jax.Array) and a.is_fully_addressable and len(a.sharding.device_set) > 1
     return np.asarray(a) if spread else a
+
+
+def _free(a):
+    """An array that may go to any devices: orbax ties it to the one that it was saved from, and `fit` lets it be."""
+    return jnp.asarray(np.asarray(a)) if isinstance(a, jax.Array) and a.is_fully_addressable else a

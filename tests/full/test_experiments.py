@@ -41,7 +41,7 @@ def text(tmp_path_factory):
     return path
 
 
-SMALL = {"devices": 1, "hidden": 12, "embedding": 6, "batch": 4, "window": 8, "steps": 60, "every": 10, "sample": 50}
+SMALL = {"hidden": 12, "embedding": 6, "batch": 4, "window": 8, "steps": 60, "every": 10, "sample": 50}
 
 
 def options(text, out, **more):
