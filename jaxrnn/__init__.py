@@ -63,7 +63,7 @@ for _module in (constraints, loss_scale, ragged, regularizers, taps):
 
 
 def __getattr__(name: str):
-    """Import the modules for flax and for tests on first access, so that `import jaxrnn` does not."""
-    if name not in ("linen", "nnx", "testing"):
+    """Import the modules for flax, tests and forecasts on first access, so that `import jaxrnn` does not."""
+    if name not in ("forecast", "linen", "nnx", "testing"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")
