@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FORECAST, HEADS, UNITS = "tests/test_forecaster.py", "tests/test_heads.py", "tests/test_forecaster_units.py"
-COUNTS = "tests/test_counts.py"
+COUNTS, MEMORY, MORE = "tests/test_counts.py", "tests/test_forecaster_memory.py", "tests/test_heads_more.py"
 
 # file: {what: (old, new, tests)}
 FAULTS = {
@@ -27,14 +27,14 @@ FAULTS = {
     "models/_forecaster/forecaster.py": {
         "the scale sees what comes": ("observed & inside(context, T)[..., None]", "observed", UNITS),
         "forecasts from within the context count": (
-            "& run.origins[..., None, None]",
-            "& jnp.ones_like(run.origins)[..., None, None]",
+            "& run.origins[..., None, :]",
+            "& jnp.ones_like(run.origins)[..., None, :]",
             UNITS,
         ),
         "forecasts count from a step too late": ("~inside(context - 1, T)", "~inside(context, T)", UNITS),
         "a carry is not continued": (
-            'unroll(self.cell, params["cell"], carry, xs',
-            'unroll(self.cell, params["cell"], None, xs',
+            'self.cell, params["cell"], look.before.cell, look.read.xs',
+            'self.cell, params["cell"], None, look.read.xs',
             FORECAST,
         ),
         "the carry of a loss has not seen what follows": (
@@ -42,26 +42,76 @@ FAULTS = {
             ", future, 0",
             FORECAST,
         ),
-        "missing values not told": (
-            "row(scale.scale, ys), observed]",
-            "row(scale.scale, ys), jnp.ones_like(ys)]",
-            FORECAST,
-        ),
-        "not moved back": (
-            "(raw, location, size, self.quantiles)",
-            "(raw, 0 * location, size, self.quantiles)",
-            FORECAST,
-        ),
-        "the future one step late": (
-            "windows(future[1:], run.ys.shape[0]",
-            "windows(future, run.ys.shape[0]",
-            FORECAST,
-        ),
         "missing values are lost on": (
             "each = jnp.where(counted, run.distribution.loss",
             "each = jnp.where(True, run.distribution.loss",
             FORECAST,
         ),
+    },
+    "models/_forecaster/paths.py": {
+        "the future one step late": (
+            "windows(future[1:], run.ys.shape[0]",
+            "windows(future, run.ys.shape[0]",
+            FORECAST,
+        ),
+    },
+    "models/_forecaster/features.py": {
+        "missing values not told": (
+            "parts = [scaled(values, seen), seen]",
+            "parts = [scaled(values, seen), jnp.ones_like(seen)]",
+            FORECAST,
+        ),
+        "a season from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", MEMORY),
+        "no earlier season where one is missing": ("(reach + 1) // m, m)", "1, m)", MEMORY),
+        "a season that is not known counts": ("share = jnp.where(known, row(", "share = jnp.where(True, row(", MEMORY),
+        "an unknown series is the first": (
+            "jnp.where((ids < 0)[..., None], ",
+            "jnp.where((ids < -9)[..., None], ",
+            MEMORY,
+        ),
+    },
+    "models/_forecaster/readout.py": {
+        "not moved back": (
+            "of(raw, location, size, model.quantiles)",
+            "of(raw, 0 * location, size, model.quantiles)",
+            FORECAST,
+        ),
+        "no straight way beside the hidden layer": ("raw[..., :1] + skip", "raw[..., :1] + 0 * skip", MEMORY),
+    },
+    "models/_forecaster/memory.py": {
+        "the memory of a short row is that of the longest": (
+            "ends = clipped(lengths, 0, time)",
+            "ends = clipped(0 * lengths + time, 0, time)",
+            MEMORY,
+        ),
+        "a window one value short": (
+            "joined, covered, size = None, 0, 1",
+            "joined, covered, size, n = None, 0, 1, max(n - 1, 1)",
+            MEMORY,
+        ),
+    },
+    "models/_forecaster/carries.py": {
+        "a row without a step has a scale of its own": (
+            "clipped(lengths, 0, time) > 0)",
+            "clipped(lengths, 0, time) > -1)",
+            MEMORY,
+        ),
+    },
+    "models/_forecaster/scales.py": {
+        "a scale of 0": ("held(size, size > 0, before.scale)", "held(size, known, before.scale)", MEMORY),
+        "means of two sets as if they were one size": ("mean + off * (m / both)", "mean + off / 2", MEMORY),
+        "a pair of which one is missing": ("both = seen & earlier(seen)", "both = seen", MEMORY),
+    },
+    "models/_forecaster/mixture.py": {
+        "the shares as they come": ("jax.nn.log_softmax(logits, -1)", "logits", MORE),
+    },
+    "models/_forecaster/implicit.py": {
+        "the other side of the median": (
+            "jnp.clip(z, low, high) - jnp.clip(0",
+            "-jnp.clip(z, low, high) - jnp.clip(0",
+            MORE,
+        ),
+        "one level for all": ("taus = (at + part) / TAUS", "taus = (0 * at + part) / TAUS", MORE),
     },
     "models/_forecaster/rollout.py": {
         "one draw for every step": (".sample(jax.random.fold_in(key, k))", ".sample(key)", FORECAST),

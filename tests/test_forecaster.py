@@ -433,10 +433,15 @@ def run(method="loss", ys=None, options=None, **model):
         (
             lambda: run(head="normal"),
             ValueError,
-            "head: expected one of gaussian, student_t, quantile, negative_binomial, point, got 'normal'",
+            "head: expected one of gaussian, student_t, quantile, negative_binomial, mixture, implicit_quantile, "
+            "point, got 'normal'",
         ),
-        (lambda: run(strategy="both"), ValueError, "strategy: expected one of direct, recursive, got 'both'"),
-        (lambda: run(scaling="max"), ValueError, "scaling: expected one of mean, standard, None, got 'max'"),
+        (lambda: run(strategy="both"), ValueError, "strategy: expected one of direct, recursive, blended, got 'both'"),
+        (
+            lambda: run(scaling="max"),
+            ValueError,
+            "scaling: expected one of mean, standard, rolling, rolling_mean, seasonal_naive, None, got 'max'",
+        ),
         (lambda: run(future_size=-1), ValueError, "future_size: expected an int of at least 0, got -1"),
         (
             lambda: run(strategy="recursive", past_size=1),

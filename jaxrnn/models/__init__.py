@@ -2,8 +2,10 @@
 
 from jaxrnn.models._classifier import Classifier, classifier
 from jaxrnn.models._encoder_decoder import EncoderDecoder, encoder_decoder
-from jaxrnn.models._forecaster.forecaster import Forecaster, forecaster
-from jaxrnn.models._forecaster.heads import Distribution
+from jaxrnn.models._forecaster.distribution import Distribution
+from jaxrnn.models._forecaster.factory import forecaster
+from jaxrnn.models._forecaster.forecaster import Forecaster
+from jaxrnn.models._forecaster.memory import Remembered
 from jaxrnn.models._forecaster.series import Prediction
 from jaxrnn.models._language_model import LanguageModel, language_model
 from jaxrnn.models._tagger import Tagger, tagger
@@ -15,6 +17,7 @@ __all__ = [
     "Forecaster",
     "LanguageModel",
     "Prediction",
+    "Remembered",
     "Tagger",
     "classifier",
     "encoder_decoder",

@@ -19,34 +19,9 @@ from jax.scipy import special, stats
 from jaxrnn._core.numerics import aligned, row
 from jaxrnn.models._forecaster import counts
 from jaxrnn.models._forecaster.bisection import bisect
-
-Levels = tuple[float, ...]
-NOT_A_DISTRIBUTION = "head: expected one that is a distribution, such as 'gaussian', got 'point', which is one number"
-
-
-def positive(raw: jax.Array) -> jax.Array:
-    """softplus(raw) + eps: without the eps it is 0, with an infinite logarithm, below about raw = -90 (float32)."""
-    return jax.nn.softplus(raw) + jnp.finfo(raw.dtype).eps
-
-
-class Distribution:
-    """The base class of the distributions."""
-
-    def loss(self, y: jax.Array, scale: Any) -> jax.Array:
-        """-log_prob(y), in nats. `scale` is for heads whose loss is in the units of y."""
-        return -self.log_prob(y)
-
-    def log_prob(self, y: jax.Array) -> jax.Array:
-        """log p(y). This, `quantile` and `sample` raise TypeError for the head "point"."""
-        raise TypeError(NOT_A_DISTRIBUTION)
-
-    def quantile(self, q: Any) -> jax.Array:
-        """The q-quantile: the y with P(Y <= y) = q."""
-        raise TypeError(NOT_A_DISTRIBUTION)
-
-    def sample(self, key: jax.Array) -> jax.Array:
-        """One sample for each element."""
-        raise TypeError(NOT_A_DISTRIBUTION)
+from jaxrnn.models._forecaster.distribution import Distribution, Levels, positive
+from jaxrnn.models._forecaster.implicit import ImplicitQuantile
+from jaxrnn.models._forecaster.mixture import Mixture
 
 
 @jax.tree_util.register_dataclass
@@ -280,5 +255,7 @@ HEADS: dict[str, Any] = {
     "student_t": StudentT,
     "quantile": Quantiles,
     "negative_binomial": NegativeBinomial,
+    "mixture": Mixture,
+    "implicit_quantile": ImplicitQuantile,
     "point": Point,
 }

@@ -12,10 +12,16 @@ from jaxrnn._core.loops import loop
 
 
 @functools.partial(jax.jit, static_argnames="n")
-def rollout(model: Any, params: Any, carry: Any, distribution: Any, scale: Any, future: Any, key: Any, n: Any) -> Any:
-    """The K values from `distribution` on: means [K, ..., N], or with a key n samples of each [n, K, ..., N]."""
+def rollout(
+    model: Any, params: Any, carry: Any, distribution: Any, scale: Any, future: Any, static: Any, key: Any, n: Any
+) -> Any:
+    """The K values from `distribution` on: means [K, ..., N], or with a key n samples of each [n, K, ..., N].
+
+    static: (static [..., S], static_ids [...]), of which either may be None.
+    """
     if n is not None:
-        carry, distribution = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *a.shape)), (carry, distribution))
+        many = (carry, distribution, static)
+        carry, distribution, static = jax.tree.map(lambda a: jnp.broadcast_to(a, (n, *jnp.shape(a))), many)
 
     def body(state, now):
         carry, distribution = state
@@ -24,7 +30,10 @@ def rollout(model: Any, params: Any, carry: Any, distribution: Any, scale: Any, 
         y = y[..., 0, :]
         if future is not None:
             future = jnp.broadcast_to(future, (*y.shape[:-1], future.shape[-1]))[..., None, :]
-        return model.step(params, carry, y, scale, future=future), y
+            if model.ahead > 1:  # of which only the first step's result is used
+                future = jnp.repeat(future, model.ahead, -2)
+        stays = {"static": static[0], "static_ids": static[1]}
+        return model.step(params, carry, y, scale, future=future, **stays), y
 
     _, ys = loop(body, (carry, distribution), (jnp.arange(model.horizon), future))
     return ys if n is None else jnp.moveaxis(ys, 1, 0)

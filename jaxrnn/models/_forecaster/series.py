@@ -22,6 +22,16 @@ class Scale(NamedTuple):
     scale: Any  # [..., N]
 
 
+class Look(NamedTuple):
+    """What T steps see."""
+
+    before: Any  # the carry, as `Remembered`
+    line: Any  # of R remembered steps and these T
+    scale: Scale  # of leaves [..., N], or [T, ..., N] if it is causal
+    known: Any  # [T, ..., N] bool: whether a causal scale knows anything; None for others
+    read: Any  # what the network reads: `features.Read`
+
+
 class Forecasts(NamedTuple):
     """The result of a forecaster's run over T steps, with what it was computed from."""
 
@@ -29,8 +39,9 @@ class Forecasts(NamedTuple):
     distribution: Any  # [T, ..., ahead, N], of the steps after each
     ys: jax.Array  # [T, ..., N], with the location in place of missing values
     observed: jax.Array  # [T, ..., N]
-    scale: Scale
-    origins: jax.Array  # [T, ...] bool: the steps that know nothing of what comes after them, not by the scale either
+    scale: Scale  # of leaves [..., N], or [T, ..., N] if it is causal
+    # [T, ..., N] or [T, ..., 1] bool: the steps that know nothing of what comes after them, not by the scale either
+    origins: jax.Array
 
 
 class Prediction(NamedTuple):
@@ -67,11 +78,13 @@ def scale_of(scaling: str | None, ys: jax.Array, observed: jax.Array) -> Scale:
     return Scale(location, magnitude * jnp.sqrt(jnp.where(varies, variance, 1)))
 
 
-def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+def series(
+    ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any, name: str = "ys"
+) -> tuple[jax.Array, jax.Array]:
     """(ys [T, ..., N] in `dtype`, which of them are there), checked."""
-    ys = arrays.numbers(ys, "ys")
+    ys = arrays.numbers(ys, name)
     if ys.ndim < 2 or ys.shape[-1] != targets:
-        raise ValueError(f"ys: expected [T, ..., N] with N={targets} targets, got {ys.shape}")
+        raise ValueError(f"{name}: expected [T, ..., N] with N={targets} targets, got {ys.shape}")
     with np.errstate(over="ignore"):  # told by `finite`
         read = jnp.asarray(ys, dtype)
     there = ~jnp.isnan(read)
@@ -81,7 +94,7 @@ def series(ys: Any, observed: Any, lengths: Any, targets: int, dtype: Any) -> tu
             raise ValueError(f"observed: expected [T, ..., N] = {ys.shape} of bool, got {checks.describe(observed)}")
         there = observed & there
     there = there if lengths is None else there & inside(lengths, len(read))[..., None]
-    finite("ys", ys, there, dtype, missing=True)
+    finite(name, ys, there, dtype, missing=True)
     return jnp.where(jnp.isinf(read), jnp.nan, read), there  # a gate would make a finite number of an infinite one
 
 
@@ -106,6 +119,31 @@ def context_of(context: Any, needed: bool, batch: tuple[int, ...]) -> jax.Array 
             f"{context if context.ndim == 0 and known else checks.describe(context)}"
         )
     return jnp.broadcast_to(arrays.whole(context, "context"), batch)
+
+
+def weights_of(weights: Any, steps: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Weights [...] of series, or [T, ...] of origins, as [T or 1, ..., 1, 1]; steps: (T, ...)."""
+    weights = arrays.numbers(weights, "weights")
+    if weights.shape not in (steps, steps[1:]):
+        raise ValueError(
+            f"weights: expected [...] = {steps[1:]} of series, or [T, ...] = {steps} of origins, got {weights.shape}"
+        )
+    if not is_traced(weights) and not (np.isfinite(weights) & (np.asarray(weights) >= 0)).all():
+        raise ValueError("weights: expected finite numbers of at least 0, got one that is not")
+    weights = jnp.asarray(weights, dtype)
+    return (weights if weights.shape == steps else weights[None])[..., None, None]
+
+
+def units_of(units: Any, head: str, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Units [..., N] of a loss, as [..., 1, N]."""
+    if head not in ("quantile", "implicit_quantile", "point"):
+        raise ValueError(f"units: expected None with head={head!r}, whose loss is in nats")
+    units = arrays.numbers(units, "units")
+    if units.shape != shape:
+        raise ValueError(f"units: expected [..., N] = {shape}, a size of each series, got {units.shape}")
+    if not is_traced(units) and not (np.isfinite(units) & (np.asarray(units) > 0)).all():
+        raise ValueError("units: expected finite numbers above 0, got one that is not")
+    return jnp.asarray(units, dtype)[..., None, :]
 
 
 def finite(name: str, values: Any, valid: Any, dtype: Any, *, missing: bool = False) -> None:
