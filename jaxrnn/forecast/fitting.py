@@ -128,11 +128,14 @@ def fit(
     for one in jax.random.split(key, members):
         learnt = train_on(net, Windows(net, streams, until, shares, plan, seed_of(one)), plan, one, judge)
         params, history = learnt.params, learnt.history
-        if refit and judge is not None:
+        if refit and judge is not None and learnt.complete:
             again = plan._replace(steps=int(history["step"][np.nanargmin(history["validation"])]))
             everything = Windows(net, streams, streams.lengths, shares, again, seed_of(one))
             params = train_on(net, everything, again, one).params
         found.append(jax.device_get(params))
+        if not learnt.complete:
+            notes.append(f"interrupted after {int(history['step'][-1])} steps of network {len(found)} of {members}")
+            break
     kept = keep(net, tuple(found), encoding, data, unit)
     return Trained(net, tuple(found), encoding, kept, history, tuple(notes))
 
