@@ -136,11 +136,14 @@ def fit(
         learnt = train_on(net, Windows(net, streams, until, shares, plan, seed_of(one)), plan, one, judge)
         params, history = learnt.params, learnt.history
         tried.append(params)
-        if refit:
+        if refit and learnt.complete:
             again = plan._replace(steps=int(history["step"][np.nanargmin(history["validation"])]))
             everything = Windows(net, streams, streams.lengths, shares, again, seed_of(one))
             params = train_on(net, everything, again, one).params
         found.append(jax.device_get(params))
+        if not learnt.complete:
+            notes.append(f"interrupted after {int(history['step'][-1])} steps of network {len(found)} of {members}")
+            break
     kept = keep(net, tuple(found), encoding, data, unit)
     named = net.model.head not in ("point", "negative_binomial")  # a count is whole
     spread = back.spread(tried) if back is not None and calibrate and named else 1.0
