@@ -206,9 +206,11 @@ class Turns(Source):
         return _as_arrays(item)
 
     def begins(self, k):
+        """Whether step k, the last that was asked for, has the first item."""
         return k == self._began
 
     def state(self):
+        """That of the iterator, if it tells; bytes as text."""
         if not hasattr(self._items, "get_state"):
             return None
         state = self._items.get_state()
@@ -217,6 +219,7 @@ class Turns(Source):
         return {"turn": self._turn, "began": self._began, "iterator": state}
 
     def resume(self, k, state):
+        """Go on with step k: by the state of the iterator, or without one by running through all before it."""
         if state is None:
             for step in range(k):
                 self.ask(step, 1)
