@@ -12,7 +12,7 @@ from jaxrnn._core.record import factory
 from jaxrnn.cells import *  # noqa: F403 - the names are listed once, in cells/__init__.py
 from jaxrnn.data import ragged
 from jaxrnn.interop import from_config, load, save, to_config
-from jaxrnn.run import State, Streaming, burn_in, cores_as_devices, describe, explain, streaming, unroll
+from jaxrnn.run import State, Streaming, burn_in, cores_as_devices, describe, explain, streaming, tune, unroll
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.wrappers import *  # noqa: F403 - as the cells
 
@@ -50,6 +50,7 @@ __all__ = [
     "timing",
     "to_config",
     "train",
+    "tune",
     "unroll",
     "wrappers",
 ]
@@ -62,7 +63,7 @@ for _module in (constraints, loss_scale, ragged, regularizers, taps):
 
 
 def __getattr__(name: str):
-    """Import the modules for flax and for tests on first access, so that `import jaxrnn` does not."""
-    if name not in ("linen", "nnx", "testing"):
+    """Import the modules for flax, tests and forecasts on first access, so that `import jaxrnn` does not."""
+    if name not in ("forecast", "linen", "nnx", "testing"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")

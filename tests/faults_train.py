@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TRAIN, CHECKPOINTS, FILES = "tests/test_train.py", "tests/test_checkpoints.py", "tests/test_files.py"
+LEARN = "tests/test_learn.py"
 CONFIG, DATA = "tests/test_config.py tests/test_data.py", "tests/test_data.py"
 
 # file: {what: (old, new, tests)}
@@ -10,7 +11,6 @@ FAULTS = {
     "train/_loop.py": {
         "gradients of the sum, not of the mean": ("g / weight.astype(g.dtype)", "g", TRAIN),
         "a step that is not finite changes the state": ("jnp.where(healthy, n, o)", "n", TRAIN),
-        "the loop does not stop at it": ('if not seen["healthy"]:', "if False:", TRAIN),
         "the carry is not handed on": (
             "optax.apply_updates(state.params, changes), opt_state, carry, healthy)",
             "optax.apply_updates(state.params, changes), opt_state, state.carry, healthy)",
@@ -26,6 +26,14 @@ FAULTS = {
             "return loss / len(windows) if weight else 0.0",
             TRAIN,
         ),
+        "the last norm, not the largest": (
+            'float(interval.seen["gradient_norm"].max())',
+            '0 * float(interval.seen["gradient_norm"][-1])',
+            TRAIN,
+        ),
+    },
+    "train/_cycle.py": {
+        "the loop does not stop at it": ('if not seen["healthy"].all():', "if False:", TRAIN),
         "an interrupt is not seen within a report": (
             "                if interrupted():\n                    break\n",
             "",
@@ -33,10 +41,44 @@ FAULTS = {
         ),
         "handlers are not put back": ("signal.signal(number, handler)", "pass", TRAIN),
         "reports at other steps": ("done - done % every + every", "done + every + 1", TRAIN),
-        "the last norm, not the largest": (
-            'norm = max(float(m["gradient_norm"]) for m in metrics)',
-            'norm = 0 * float(metrics[-1]["gradient_norm"])',
-            TRAIN,
+    },
+    "train/_sources.py": {
+        "the same order in each epoch": ("[*self._seed, 0, epoch]", "[*self._seed, 0, 0]", LEARN),
+        "the order is not the key's": ("[*self._seed, 0, epoch]", "[0, epoch]", LEARN),
+        "an epoch ends with its last whole batch": (
+            "first, end = k * self.batch, (k + n) * self.batch",
+            "first, end = (k % 2) * self.batch, (k % 2 + n) * self.batch",
+            LEARN,
+        ),
+        "a row of weight 0 is drawn": ('np.searchsorted(self._sums, drawn, "right")', "0 * drawn", LEARN),
+    },
+    "train/_program.py": {
+        "one key for all steps": ("jax.random.fold_in(key, state.step)", "jax.random.fold_in(key, 0)", LEARN),
+        "noise without a key": (
+            "taken_apart(loss(params, batch, noise if noisy else None))",
+            "taken_apart(loss(params, batch, noise))",
+            LEARN,
+        ),
+        "an epoch goes on with the last carry": ("select(fresh, begin, state.carry)", "state.carry", LEARN),
+        "the average begins slowly": ("(1 + t) / (10 + t)", "1 + 0 * t", LEARN),
+        "weights do not decay": ("weight_decay=decay", "weight_decay=0 * decay", LEARN),
+        "the rate stays": ("optax.cosine_decay_schedule(rate, steps)", "rate", LEARN),
+    },
+    "train/_record.py": {
+        "an interrupt begins the mean anew": ("self.begun.get(name, (0, 0.0))", "(0, 0.0)", LEARN),
+        "the last is the best": ("not value < self.best[0]", "False", LEARN),
+        "patience is never at its end": ("self.waited += 1", "pass", LEARN),
+    },
+    "train/_validation.py": {
+        "batches count alike": ("counts.append(_count(part, axis))", "counts.append(1)", LEARN),
+    },
+    "train/_learn.py": {
+        "an interrupt is a report": ("if not interval.whole:", "if False:", LEARN),
+        "the last params, not the best": ("if record.best is not None else", "if False else", LEARN),
+        "the interrupt is not saved": (
+            "        if not interval.whole:\n            keep(state)\n",
+            "        if not interval.whole:\n",
+            LEARN,
         ),
     },
     "train/_seal.py": {

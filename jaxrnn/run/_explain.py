@@ -83,8 +83,8 @@ def explain(
             run, where = over.inner(cell), over.said(cell, *args) + "; "
         if cell.has_parts and getattr(run, "func", run) in (engines.deferred, engines.checkpointed):
             instead = engines.handover(cell, *args)
-            run, reason = (run, reason) if instead is None else (engines.scan, f"{_shown(run)} hands it on: {instead}")
-        layers.append(Layer(name, _shown(run), where + reason))
+            run, reason = (run, reason) if instead is None else (engines.scan, f"{shown(run)} hands it on: {instead}")
+        layers.append(Layer(name, shown(run), where + reason))
 
     def walk(name, cell, params, carry, x):
         """Visit each cell that `unroll` runs in a loop of its own, with one input in place of all T."""
@@ -106,7 +106,7 @@ def explain(
 
     def gradient(args, rest):
         result, pull = jax.vjp(lambda args: run(*args, *rest), args)
-        return result, pull(jax.tree.map(_ones, result))
+        return result, pull(jax.tree.map(ones, result))
 
     args, rest = _like((params, carry, xs)), _like((lengths, mask, reset))
     forward = jax.jit(run).trace(*args, *rest)
@@ -153,18 +153,18 @@ def _placed(tree, beside):
     return jax.tree.map(one, tree, beside)
 
 
-def _ones(a):
+def ones(a):
     """A cotangent of ones, which the compiler cannot optimize away; float0 for integers."""
     if jnp.issubdtype(a.dtype, jnp.inexact):
         return jnp.ones_like(a)
     return jnp.zeros(a.shape, jax.dtypes.float0)
 
 
-def _shown(engine):
+def shown(engine):
     """The name of an engine, with the options of a `functools.partial`."""
     if isinstance(engine, functools.partial):
         options = ", ".join([*map(repr, engine.args), *(f"{k}={v!r}" for k, v in engine.keywords.items())])
-        return f"{_shown(engine.func)}({options})"
+        return f"{shown(engine.func)}({options})"
     return getattr(engine, "__name__", repr(engine))
 
 

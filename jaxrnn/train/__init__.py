@@ -1,9 +1,11 @@
-"""Training: truncated BPTT, updates with optax, the loop, checkpoints, ridge regression, and additions to optax."""
+"""Training: a loop for every model, truncated BPTT, checkpoints, ridge regression, and additions to optax."""
 
 from jaxrnn.train import constraints, loss_scale, regularizers
 from jaxrnn.train._checkpoints import Checkpoints
+from jaxrnn.train._cycle import NotFinite, interruptible
 from jaxrnn.train._devices import data_parallel, spread
-from jaxrnn.train._loop import NotFinite, Report, TrainState, fit, interruptible, make_evaluate, make_update, start
+from jaxrnn.train._learn import Learning, Learnt, learn
+from jaxrnn.train._loop import Report, TrainState, fit, make_evaluate, make_update, start
 from jaxrnn.train._ridge import ridge
 from jaxrnn.train._seal import Damaged
 from jaxrnn.train._truncated_bptt import Losses as Losses
@@ -12,6 +14,8 @@ from jaxrnn.train._truncated_bptt import next_symbol, truncated_bptt, weighted
 __all__ = [
     "Checkpoints",
     "Damaged",
+    "Learning",
+    "Learnt",
     "NotFinite",
     "Report",
     "TrainState",
@@ -19,6 +23,7 @@ __all__ = [
     "data_parallel",
     "fit",
     "interruptible",
+    "learn",
     "loss_scale",
     "make_evaluate",
     "make_update",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrnn._core import checks
 from jaxrnn._core.devices import AXIS, in_context, meshes, row_mesh, sharing
@@ -117,6 +117,76 @@ def gathered(tree: Any) -> Any:
         return jnp.array(np.asarray(a), copy=True)
 
     return jax.tree.map(one, tree)
+
+
+class Over(NamedTuple):
+    """Which axis of each array of a batch is split over which devices; None: a copy on each."""
+
+    axes: tuple[int | None, ...]
+    mesh: Mesh | None
+
+    def split(self, batch: Any) -> Any:
+        """A batch with its rows over the devices, in a program and outside."""
+        if self.mesh is None:
+            return batch
+        leaves, form = jax.tree.flatten(batch)
+        return form.unflatten([self._put(a, axis) for a, axis in zip(leaves, self.axes, strict=True)])
+
+    def whole(self, tree: Any) -> Any:
+        """A copy on each device."""
+        return jax.tree.map(self._put, tree)
+
+    def state(self, state: S) -> S:
+        """A TrainState, its carry by rows."""
+        carry: Any = getattr(state, "carry")  # noqa: B009 - a NamedTuple's field
+        whole = self.whole(state._replace(carry=None))  # pyright: ignore[reportAttributeAccessIssue]
+        return whole._replace(carry=jax.tree.map(lambda a: self._put(a, 0), carry))
+
+    def _put(self, a: Any, axis: int | None = None) -> Any:
+        if self.mesh is None:
+            return a
+        if axis is not None and np.shape(a)[axis] % self.mesh.size:  # such as a last batch of fewer rows
+            axis = None
+        where = NamedSharding(self.mesh, PartitionSpec(*() if axis is None else (*[None] * axis, AXIS)))
+        return jax.lax.with_sharding_constraint(a, where) if is_traced(a) else jax.device_put(a, where)
+
+
+def over(axis: Any, batch: Any, carry: Any, devices: int | None, others: Any) -> Over:
+    """How a batch goes over this process's devices, of at most so many as many as divide its rows.
+
+    axis: of the rows in each array, as `axes` reads it. One device where the arrays do not agree in how many rows they
+    have, and where `shared` says so.
+    """
+    found = along(axis, batch, carry)
+    sizes = {np.shape(a)[n] for a, n in zip(jax.tree.leaves(batch), found, strict=True) if n is not None}
+    alone = len(sizes) != 1 or jax.process_count() > 1 or in_context() or not _at_home((carry, others))
+    return Over(found, None if alone else sharing(sizes.pop(), devices))
+
+
+def along(axis: Any, batch: Any, carry: Any) -> tuple[int | None, ...]:
+    """The axis of the rows in each array of a batch: `axis`; with a carry [B, ...], the second where that has B."""
+    shapes = [np.shape(a) for a in jax.tree.leaves(batch)]
+    if carry is not None:
+        rows = _rows(carry, batch)
+        return tuple(1 if rows and shape[1:2] == (rows,) else None for shape in shapes)
+    found = axes(axis, batch)
+    return tuple(n if n is not None and n < len(shape) else None for n, shape in zip(found, shapes, strict=True))
+
+
+def axes(axis: Any, tree: Any) -> tuple[int | None, ...]:
+    """The axis of the rows in each array of a tree: `axis` is an int, or a tree of ints and None as in_axes of vmap."""
+    found: list[int | None] = []
+
+    def one(n, part):
+        leaves = jax.tree.leaves(part)
+        found.extend(n if n is None or n >= 0 else n + np.ndim(a) for a in leaves)
+
+    try:
+        jax.tree.map(one, axis, tree, is_leaf=lambda n: n is None)
+    except (ValueError, TypeError) as error:
+        came = jax.tree.structure(tree)
+        raise ValueError(f"axis: expected an int, or ints in the form of the data, {came}, got {axis!r}") from error
+    return tuple(found)
 
 
 def _same(tree):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +11,7 @@ import optax
 
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn._core.numerics import common
-from jaxrnn._core.optional import optional
+from jaxrnn.train._cycle import cycle
 from jaxrnn.train._devices import gathered, shared
 from jaxrnn.train._truncated_bptt import Losses, truncated_bptt, weighted
 
@@ -28,14 +24,6 @@ class TrainState(NamedTuple):
     opt_state: Any
     carry: Carry  # of the streams, passed from window to window
     healthy: jax.Array  # [] bool, False once a loss or gradient was not finite: then nothing changes any more
-
-
-class NotFinite(FloatingPointError):
-    """A loss or a gradient was NaN or Inf. `state` is the one before the step."""
-
-    def __init__(self, message: str, state: TrainState):
-        super().__init__(message)
-        self.state = state
 
 
 def make_update(
@@ -61,16 +49,23 @@ def make_update(
         )
         weight = jnp.maximum(weight.astype(total.dtype), jnp.finfo(total.dtype).tiny)
         grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
-        squares = [optax.tree.norm(g, squared=True) for g in jax.tree.leaves(grads)]  # in the type of each
-        loss, norm = total / weight, jnp.sqrt(sum(s.astype(common(*squares)) for s in squares))
-        healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
-        changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)
-        # A selection, not a product with 0: NaN in the new state does not reach the old one.
-        state = jax.tree.map(lambda n, o: jnp.where(healthy, n, o), new, state._replace(healthy=healthy))
-        return state, {"loss": loss, "gradient_norm": norm, "healthy": healthy}
+        return applied(optimizer, state, total / weight, grads, carry)
 
     return jax.jit(update, donate_argnums=0)
+
+
+def applied(
+    optimizer: optax.GradientTransformation, state: TrainState, loss: jax.Array, grads: Params, carry: Carry
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The state after an update by these gradients, and what there is to see of it."""
+    squares = [optax.tree.norm(g, squared=True) for g in jax.tree.leaves(grads)]  # in the type of each
+    norm = jnp.sqrt(sum(s.astype(common(*squares)) for s in squares))
+    healthy = state.healthy & jnp.isfinite(loss) & jnp.isfinite(norm)
+    changes, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    new = TrainState(state.step + 1, optax.apply_updates(state.params, changes), opt_state, carry, healthy)
+    # A selection, not a product with 0: NaN in the new state does not reach the old one.
+    state = jax.tree.map(lambda n, o: jnp.where(healthy, n, o), new, state._replace(healthy=healthy))
+    return state, {"loss": loss, "gradient_norm": norm, "healthy": healthy}
 
 
 def start(
@@ -151,84 +146,24 @@ def fit(
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
     """
     done, over = int(state.step), None
-    with interruptible() as interrupted, _bar(done, steps, progress, unit) as bar:
-        while done < steps and not interrupted():
-            began, metrics = time.perf_counter(), []
-            until = min(steps, done - done % every + every)
-            for k in range(done, until):
-                window = windows[k]
-                if over is None:
-                    one = isinstance(update, jax.stages.Compiled)  # for the places of what it was compiled with
-                    over = shared(state._replace(carry=None), state.carry, window, 1 if one else devices)
-                    state = over.tree._replace(carry=over.carry)
-                state, seen = update(state, over.place(window))
-                metrics.append(seen)
-                if len(metrics) % 10 == 0:  # not at each step, so that the device has the next one queued
-                    bar(k + 1, float(seen["loss"]), len(metrics) / (time.perf_counter() - began))
-                if interrupted():
-                    break
-            metrics = jax.device_get(metrics)  # waits for the device, once per report
-            assert over is not None
-            for offset, seen in enumerate(metrics):
-                if not seen["healthy"]:
-                    raise NotFinite(
-                        f"step {done + offset}: loss {seen['loss']}, gradient norm {seen['gradient_norm']}; the state "
-                        "is that before it. A smaller learning rate or clip_by_global_norm may help",
-                        over.home(state)._replace(healthy=jnp.bool_(True)),
-                    )
-            done += len(metrics)
-            loss = sum(float(m["loss"]) for m in metrics) / len(metrics)
-            norm = max(float(m["gradient_norm"]) for m in metrics)
-            report = Report(done, loss, norm, len(metrics) / (time.perf_counter() - began))
-            bar(done, loss, report.steps_per_second)
-            on_report(report, state)
-    return over.home(state) if over else state, done >= steps
 
+    def advance(state, k, until):
+        nonlocal over
+        window = windows[k]
+        if over is None:
+            one = isinstance(update, jax.stages.Compiled)  # for the places of what it was compiled with
+            over = shared(state._replace(carry=None), state.carry, window, 1 if one else devices)
+            state = over.tree._replace(carry=over.carry)
+        return *update(state, over.place(window)), 1
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """In this context, the first SIGINT or SIGTERM is only recorded: yields a function that says whether one came.
+    def home(state):
+        return over.home(state) if over else state
 
-    A step must not be interrupted: its input buffers are already donated. Outside the main thread, where Python
-    receives no signals, nothing is recorded.
-    """
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    def tell(state, interval):
+        n = len(interval.seen["loss"])
+        loss, norm = sum(interval.seen["loss"].tolist()) / n, float(interval.seen["gradient_norm"].max())
+        on_report(Report(interval.done, loss, norm, n / interval.seconds), state)
 
-    def note(number, frame):
-        came.set()
-        signal.signal(number, before[number])
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield came.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _bar(done: int, steps: int, wanted: bool, unit: str) -> Iterator[Callable[[int, float, float], None]]:
-    """A progress bar on a terminal, nothing elsewhere: yields a function of (steps made, loss, steps per second)."""
-    console = optional("rich.console", "train", "the progress bar").Console() if wanted else None
-    if console is None or not console.is_terminal:
-        yield lambda done, loss, speed: None
-        return
-    rich = optional("rich.progress", "train", "the progress bar")
-    columns = (
-        rich.BarColumn(),
-        rich.MofNCompleteColumn(),
-        rich.TextColumn("{task.description}"),
-        rich.TimeElapsedColumn(),
-        rich.TextColumn("left"),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=console) as progress:
-        task = progress.add_task("compiling", total=steps, completed=done)
-        yield lambda done, loss, speed: progress.update(
-            task, completed=done, description=f"loss {loss:.3f} {unit} {speed:.1f} steps/s"
-        )
+    how: Any = {"every": every, "report": tell, "home": home, "progress": progress, "unit": unit}
+    state, complete = cycle(advance, state, done, steps, **how)
+    return home(state), complete

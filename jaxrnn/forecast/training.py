@@ -1,0 +1,154 @@
+"""The training of one network on windows of series, and what it is judged by."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrnn import train
+from jaxrnn.forecast import network
+from jaxrnn.forecast.kept import run_up
+from jaxrnn.forecast.network import Network
+from jaxrnn.forecast.streams import Streams
+from jaxrnn.forecast.tables import Panel
+
+LEVEL = 0.8  # of the interval that is judged beside the median
+TRIED = 15  # steps in which the seconds of a step are found
+JUDGED = 2048  # series that are forecast for validation, at most
+REPORTS = 12  # in a training, where nothing is said
+
+
+class Plan(NamedTuple):
+    """How a network is trained."""
+
+    window: int
+    batch: int
+    steps: int
+    rate: float
+    decay: float
+    average: float | None
+    every: int
+    patience: int | None
+    progress: bool
+
+
+class Windows:
+    """windows[k]: the batch of step k, drawn by (seed, k) alone."""
+
+    def __init__(self, net: Network, streams: Streams, until: np.ndarray, shares: np.ndarray, plan: Plan, seed: Any):
+        self._net, self._streams, self._until, self._plan, self._seed = net, streams, until, plan, seed
+        self._shares = shares / shares.sum()
+
+    def __getitem__(self, k: int) -> dict[str, np.ndarray]:
+        rng, (window, batch, *_) = np.random.default_rng([*self._seed, k]), self._plan
+        which = rng.choice(len(self._shares), batch, p=self._shares)
+        end = self._until[which]
+        begin = rng.integers(0, np.maximum(end - window, 0) + 1)
+        found = self._streams.window(which, begin, window, end, reach=self._net.model.reach)
+        # The first steps of a window, in which the cell has seen too little, count only where a series begins there.
+        warm = (window - self._net.model.horizon) // 3
+        counts = (np.arange(window) >= warm) | (begin == 0)[:, None]
+        return found | {"weights": counts.astype(np.float32)}
+
+
+@functools.lru_cache(maxsize=8)
+def loss_of(net: Network) -> Callable:
+    """The loss of a network, one function for equal networks, so that it is compiled once."""
+    return net.loss
+
+
+def train_on(
+    net: Network, windows: Windows, plan: Plan, key: jax.Array, judge: Any = None, on_report: Any = None
+) -> train.Learnt:
+    """The network trained on windows, as planned."""
+    start, noise = jax.random.split(key)
+    options = {name: getattr(plan, name) for name in ("steps", "rate", "decay", "average", "every", "progress")}
+    options |= {"patience": None if judge is None else plan.patience, "validation": judge, "on_report": on_report}
+    return train.learn(loss_of(net), net.init(start), windows, key=noise, **options)
+
+
+def affordable(net: Network, windows: Windows, plan: Plan, judge: Any, seconds: float) -> int:
+    """How many steps take about so many seconds, with their reports and what is compiled: measured on the first."""
+    key, stamps = jax.random.key(0), [time.perf_counter()]
+    short = plan._replace(steps=2 * TRIED, every=TRIED, progress=False)
+    params = train_on(net, windows, short, key, on_report=lambda *_: stamps.append(time.perf_counter())).params
+    step = (stamps[2] - stamps[1]) / TRIED
+    seconds -= stamps[1] - stamps[0] - TRIED * step  # what was compiled
+    if judge is not None:
+        judge(params)
+        began = time.perf_counter()
+        judge(params)
+        seconds -= REPORTS * (time.perf_counter() - began)
+    return max(1, int(seconds / step))
+
+
+def judge_of(net: Network, streams: Streams, judged: np.ndarray, K: int) -> Any:
+    """`params -> {"validation", "mase"}` on the last K steps of the judged series.
+
+    validation: the pinball loss of 10, 50 and 90%, in the sizes of the series; mase: the absolute error of the median.
+    """
+    rows = np.flatnonzero(judged)[:: -(-int(judged.sum()) // JUDGED)]
+    ends = streams.lengths[rows]
+    some = streams._replace(starts=streams.starts[rows], lengths=ends)
+    some = some._replace(categories=streams.categories[rows], reals=streams.reals[rows])
+    own = np.arange(len(rows))
+    batch = some.window(own, ends - K - 1, 1, ends, ahead=K)
+    actual = some.window(own, ends - K, K, ends)["ys"].T
+    there = ~np.isnan(actual)
+    options: dict[str, Any] = {"levels": () if net.model.head == "point" else (LEVEL,)}
+    if net.model.strategy != "direct" and options["levels"]:
+        options |= {"key": jax.random.key(0), "paths": 50}
+
+    def judge(params):
+        carry = run_up(net, params, some, ends - K, steps=8 * K + 4 * max(net.model.reach, 32))
+        said = network.predict(net, params, carry, batch, **options)
+        bounds = ((1 - LEVEL) / 2, said.lower), ((1 + LEVEL) / 2, said.upper)
+        quantiles = [(0.5, said.median), *((q, bound[0]) for q, bound in bounds if len(bound))]
+        off = [(q, actual - np.asarray(value, np.float64)) for q, value in quantiles]
+        losses = np.mean([2 * np.maximum(q * e, (q - 1) * e) for q, e in off], 0)
+        return {"validation": _mean(losses, there), "mase": _mean(np.abs(off[0][1]), there)}
+
+    return judge
+
+
+def _mean(a: np.ndarray, there: np.ndarray) -> float:
+    """The mean over series [K, N] of means over what is there."""
+    counts = there.sum(0)
+    each = np.where(there, a, 0).sum(0)[counts > 0] / counts[counts > 0]
+    return float(each.mean())
+
+
+def judgeable(data: Panel, K: int) -> np.ndarray:
+    """Which series are long enough to keep K steps back, and have some value in them [N]."""
+    enough = [len(y) > K + 2 and (~np.isnan(y[:-K])).sum() > 1 for y in data.values]
+    return np.array([some and not np.isnan(y[-K:]).all() for some, y in zip(enough, data.values, strict=True)], bool)
+
+
+def shares_of(sampling: Any, data: Panel, window: int) -> np.ndarray:
+    """How often each series is drawn [N]."""
+    if isinstance(sampling, str):
+        if sampling == "series":
+            return np.ones(len(data))
+        if sampling == "length":
+            return np.maximum(data.lengths - window + 1, 1).astype(np.float64)
+        if sampling == "scale":
+            return np.array([np.nanmean(np.abs(y)) if (~np.isnan(y)).any() else 0 for y in data.values])
+        raise ValueError(f"sampling: expected 'series', 'length', 'scale' or weights, got {sampling!r}")
+    if isinstance(sampling, Mapping):
+        sampling = [sampling.get(name, 0.0) for name in data.ids]
+    shares = np.asarray(sampling, np.float64)
+    if shares.shape != (len(data),) or not np.isfinite(shares).all() or (shares < 0).any() or not shares.any():
+        raise ValueError(
+            f"sampling: expected a finite weight of at least 0 for each of {len(data)} series, got {sampling!r}"
+        )
+    return shares
+
+
+def seed_of(key: jax.Array) -> list[int]:
+    """A key as a seed of NumPy's."""
+    return np.asarray(jax.random.key_data(key)).ravel().tolist()

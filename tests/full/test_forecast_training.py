@@ -1,0 +1,154 @@
+"""Training a forecaster on tables: it learns what there is to learn, under every option."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import numpy as np
+import pytest
+import support
+
+from jaxrnn import forecast
+
+K, SEASON = 6, 12
+FIT = {"freq": 1, "seasons": (SEASON,), "hidden": 8, "readout_size": 16, "batch": 16, "progress": False, "cell": "gru"}
+
+
+def waves(rng, count=12, steps=120):
+    """Series with a season and a slow level, of any scale; and what the K steps after them are."""
+    found, coming = [], []
+    for n in range(count):
+        t = np.arange(steps + K)
+        level = np.cumsum(rng.standard_normal(steps + K)) * 0.05
+        y = np.sin(2 * np.pi * t / SEASON + n) + level + 0.1 * rng.standard_normal(steps + K)
+        found.append(10.0 ** (n % 5 - 2) * (y[:steps] + 4))
+        coming.append(10.0 ** (n % 5 - 2) * (y[steps:] + 4))
+    return found, np.array(coming)
+
+
+def mase(said, series, coming):
+    sizes = [np.abs(y[SEASON:] - y[:-SEASON]).mean() for y in series]
+    return (np.abs(said["median"].reshape(coming.shape) - coming).mean(-1) / sizes).mean()
+
+
+@support.lenient()
+def test_it_is_ahead_of_last_season(rng):
+    """With early stopping, refit and an ensemble, from the same key the same."""
+    series, coming = waves(rng)
+    naive = np.mean([
+        np.abs(y[-SEASON:][:K] - after).mean() / np.abs(y[SEASON:] - y[:-SEASON]).mean()
+        for y, after in zip(series, coming, strict=True)
+    ])  # fmt: skip
+    options = FIT | {"key": jax.random.key(0), "steps": 150, "rate": 1e-2, "every": 25, "patience": 3}
+    model = forecast.fit(series, K, members=2, refit=True, **options)
+    said = model.predict()
+    assert mase(said, series, coming) < 0.9 * naive
+    inside = (said["lo-80"] <= coming.ravel()) & (coming.ravel() <= said["hi-80"])
+    assert 0.6 < inside.mean() < 0.97
+    assert model.history["step"][0] == 25
+    assert model.history["validation"].min() < model.history["validation"][0]
+    assert len(model.members) == 2
+    again = forecast.fit(series, K, members=2, refit=True, **options).predict()
+    assert all(np.array_equal(said[name], again[name]) for name in said)
+
+
+@support.lenient()
+@pytest.mark.parametrize("head", ["gaussian", "student_t", "negative_binomial", "point"])
+@pytest.mark.parametrize("strategy", ["direct", "recursive"])
+def test_heads_and_strategies(head, strategy, rng):
+    series, coming = waves(rng, 4, 60)
+    if head == "negative_binomial":
+        series, coming = [np.round(9 * y / y.mean()) for y in series], np.round(9 * coming / coming.mean(1)[:, None])
+    options = FIT | {"seasons": (), "steps": 40, "rate": 1e-2}
+    model = forecast.fit(series, K, head=head, strategy=strategy, lags=(SEASON,), **options)
+    said = model.predict(paths=30)
+    assert np.isfinite(said["median"]).all()
+    assert (np.abs(said["median"].reshape(coming.shape) - coming) < 3 * np.ptp(coming, axis=1).max()).all()
+    assert ("lo-80" in said) == (head != "point")
+    later = model.update(rows_after(series, coming[:, :3]))
+    assert later.kept.steps.tolist() == [63] * 4
+    if strategy == "recursive" and head != "point":
+        assert np.array_equal(said["median"], model.predict(paths=30)["median"])
+        paths = model.sample(jax.random.key(1), 30)
+        assert paths.shape == (30, 4, K)
+        assert (np.abs(np.median(paths, 0).ravel() - said["median"]) < np.ptp(paths, axis=0).ravel()).all()
+    else:
+        with pytest.raises(TypeError):
+            model.sample(jax.random.key(1), 30)
+
+
+def rows_after(series, values):
+    """A table of values after the series."""
+    ids, ds = np.arange(len(series)), [len(y) + np.arange(len(v)) for y, v in zip(series, values, strict=True)]
+    return {
+        "unique_id": np.repeat(ids, [len(v) for v in values]),
+        "ds": np.concatenate(ds),
+        "y": np.concatenate(values),
+    }
+
+
+@support.lenient()
+def test_minutes(rng):
+    """About as long as said, with what is compiled."""
+    series, _ = waves(rng, 4, 60)
+    began = time.perf_counter()
+    model = forecast.fit(series, K, minutes=0.3, **FIT)
+    assert time.perf_counter() - began < 60  # far above: a machine may have other things to do
+    assert model.history["step"][-1] > 40
+
+
+@support.lenient()
+def test_what_is_known_ahead_is_used(rng):
+    """Sales that are a price's alone, and a weather's of the day before."""
+    table = {"unique_id": np.repeat(["a", "b", "c"], 100), "ds": np.tile(np.arange(100), 3)}
+    price, weather = rng.standard_normal((2, 300))
+    y = 5 + price + 0.02 * rng.standard_normal(300)
+    table |= {"y": y, "price": price, "weather": weather}
+    options = FIT | {"seasons": (), "steps": 300, "rate": 1e-2, "scaling": None, "key": jax.random.key(2)}
+    model = forecast.fit(table, K, future=("price",), past=("weather",), **options)
+    ahead = rng.standard_normal(3 * K)
+    future = {"unique_id": np.repeat(["a", "b", "c"], K), "ds": np.tile(100 + np.arange(K), 3), "price": ahead}
+    said = model.predict(future=future)
+    assert np.abs(said["median"] - 5 - ahead).mean() < 0.25
+
+
+@support.lenient()
+def test_strange_series_are_trained_beside_others(rng):
+    """Short ones, constant ones, one that is missing, one with a spike: it goes on, and says what it did."""
+    series, coming = waves(rng, 8)
+    odd = [np.full(50, 3.0), np.zeros(50), np.full(50, np.nan), np.where(np.arange(90) == 40, 1e20, series[0][:90])]
+    odd += [np.array([1.0]), np.array([1.0, 2.0, 4.0])]
+    options = FIT | {"key": jax.random.key(0), "steps": 150, "rate": 1e-2}
+    with pytest.warns(UserWarning, match="2 series with fewer than two values are not trained on, such as 10"):
+        both = forecast.fit([*series, *odd], K, **options)
+    alone = forecast.fit(series, K, **options)
+    said = {name: of[: 8 * K] for name, of in both.predict().items()}
+    assert mase(said, series, coming) < 1.25 * mase(alone.predict(), series, coming)
+    assert "2 series with fewer" in repr(both)
+    assert np.isnan(both.predict()["median"]).sum() == K
+
+
+@support.lenient()
+@pytest.mark.parametrize("sampling", ["series", "length", "scale", [1, 0, 2, 1], {0: 1.0, 3: 0.5}])
+def test_samplings(sampling, rng):
+    series, _ = waves(rng, 4, 40)
+    assert np.isfinite(forecast.fit(series, K, sampling=sampling, steps=2, **FIT).predict()["mean"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sampling": "much"}, "sampling: expected 'series', 'length', 'scale' or weights, got 'much'"),
+        ({"sampling": [1, 2]}, r"sampling: expected a finite weight of at least 0 for each of 4 series"),
+        ({"cell": "lstn"}, r"cell: expected a name in jaxrnn.CELLS, such as 'lstm', or a Cell, got 'lstn'"),
+        ({"static": ("region",)}, r"static: expected a column 'region', got a table with \[\] beside y"),
+        ({"steps": 0}, "steps: expected an int of at least 1, got 0"),
+        ({"context": 0}, "context: expected an int of at least 1, got 0"),
+        ({"head": "normal"}, "head: expected one of"),
+    ],
+)
+def test_refused(options, said, rng):
+    series, _ = waves(rng, 4, 40)
+    with pytest.raises(ValueError, match=said):
+        forecast.fit(series, K, **(FIT | options))
