@@ -8,6 +8,12 @@ COUNTS, MEMORY, MORE = "tests/test_counts.py", "tests/test_forecaster_memory.py"
 # file: {what: (old, new, tests)}
 FAULTS = {
     "models/_forecaster/series.py": {
+        "missing values are lost on": (
+            "each = jnp.where(counted, each, 0)",
+            "each = jnp.where(True, each, 0)",
+            FORECAST,
+        ),
+        "the mean over weights that do not count": ("jnp.where(counted, weight, 0).sum()", "weight.sum()", MEMORY),
         "the scale sees what is missing": ("jnp.maximum(observed.sum(0), 1)", "jnp.asarray(len(observed))", FORECAST),
         "a context need not be named": ("        if needed:", "        if False:", UNITS),
         "a context of 0": ("(known and (context < 1).any())", "False", UNITS),
@@ -37,18 +43,13 @@ FAULTS = {
         ),
         "forecasts count from a step too late": ("~inside(context - 1, T)", "~inside(context, T)", UNITS),
         "a carry is not continued": (
-            'self.cell, params["cell"], look.before.cell, look.read.xs',
-            'self.cell, params["cell"], None, look.read.xs',
+            'unroll(self.cell, params["cell"], start, ',
+            'unroll(self.cell, params["cell"], None, ',
             FORECAST,
         ),
         "the carry of a loss has not seen what follows": (
             " | jnp.isfinite(future), future, 0",
             ", future, 0",
-            FORECAST,
-        ),
-        "missing values are lost on": (
-            "each = jnp.where(counted, run.distribution.loss",
-            "each = jnp.where(True, run.distribution.loss",
             FORECAST,
         ),
     },

@@ -40,6 +40,7 @@ def truth(h):
     return np.array([m for m, _ in both]), np.sqrt([[v] for _, v in both])
 
 
+@pytest.mark.full
 def test_both_are_averaged(rng):
     model, params = made()
     ys, _ = simulated(rng, 3, 8)

@@ -30,6 +30,7 @@ def forecaster(
     scale_window: int | None = None,
     components: int = 3,
     dropout: float = 0.0,
+    bases: int = 0,
 ) -> Forecaster:
     """A forecaster of series: p(y_{t+1} ... y_{t+K} | all up to t), from `cell` over the series.
 
@@ -59,13 +60,17 @@ def forecaster(
 
         A missing one is that of the season before, as far back as is remembered (two of the longest season, at least),
         else the location; the cell reads the share of them that is known.
-    differencing: the head's location is sum_m w_{k,m} r_{m,k} + scale raw, w_k = softmax(params["seasons"] [K, M]_k)
-        over the seasons that are known; with one season and raw = 0 it is seasonal naive.
+    differencing: the head's location is sum_m w_{k,m} r_{m,k} + scale raw, with w_k the softmax of row k of
+        params["seasons"] [K, M + G] over the seasons that are known; with one and raw = 0 it is seasonal naive.
     readout_size: a layer of so many gelu units between the readout and what it reads; with seasons, a linear one from
         r to the locations beside it (params["skip"], 0 at first). None: the readout is linear.
     static_size: S real numbers of each series that stay; identities: how many series have an embedding of
         `embedding_size`, which is learnt. Cell and readout read both.
     dropout: the share of what the readout reads that is 0 in training, where `loss` has a key.
+
+    bases: G other methods' forecasts of the K steps, made at each step and given to `loss` and `predict`: they are read
+        and, with differencing, weighted as the seasons are, so that the network learns what to add to a regression on
+        lags of each series, say. For a direct forecaster.
 
     With lags, seasons or a causal scaling the carry is `Remembered(cell, values [..., R, N], scale)`, which continues a
     series as if it had been given at once.

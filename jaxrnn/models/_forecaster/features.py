@@ -12,7 +12,7 @@ from jaxrnn._core import arrays, checks
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.numerics import row
 from jaxrnn.models._forecaster.memory import Line, back, trailing
-from jaxrnn.models._forecaster.series import Scale, each_step, finite
+from jaxrnn.models._forecaster.series import Inputs, Scale, each_step, finite
 
 BOUND = 10.0  # what a causal scale may make of a value, for the network: a spike of long ago may be any multiple of it
 
@@ -29,22 +29,23 @@ class Read(NamedTuple):
 def sizes(model: Any) -> tuple[int, int, int]:
     """(D of the cell's inputs, how many numbers the readout reads beside its output, how many are references)."""
     N, static = model.targets, model.static_size + (model.embedding_size if model.identities else 0)
-    skipped = N * sum(min(model.horizon, m) for m in model.seasons)
+    skipped = N * (sum(min(model.horizon, m) for m in model.seasons) + model.bases * model.horizon)
     levelled = N * (model.scaling in LEVELLED)
-    looks = 2 * N * len(model.lags) + skipped + N * len(model.seasons) + levelled
+    looks = 2 * N * len(model.lags) + skipped + N * (len(model.seasons) + model.bases) + levelled
     return 2 * N + model.past_size + model.future_size + looks + static, skipped + static, skipped
 
 
 LEVELLED = ("rolling", "seasonal_naive")  # scales with a location of their own
 
 
-def read(model: Any, line: Line, scale: Scale, time: Any, past: Any, future: Any, static: Any) -> Read:
-    """past [T, ..., P], future [T, ..., ahead, F], static [..., S]; scale [..., N] or [T, ..., N].
+def read(model: Any, line: Line, scale: Scale, time: Any, given: Inputs) -> Read:
+    """scale: [..., N] or [T, ..., N].
 
     In the order of x: y_t, whether it is there, past_t, future_{t+1}; of each lag its value and whether it is there; of
-    each season its values and the share of them that is known; log(scale / (|location| + scale)); static.
+    each season, and then of each base, its values and the share of them that is known; log(scale / (|location| +
+    scale)); static.
     """
-    R = model.reach
+    R, (past, future, bases, static) = model.reach, given
     values, seen = back(line.values, 0, time, R), back(line.seen, 0, time, R)
     location, size = row(scale.location, values), row(scale.scale, values)
 
@@ -59,6 +60,10 @@ def read(model: Any, line: Line, scale: Scale, time: Any, past: Any, future: Any
         there = back(line.seen, lag, time, R)
         parts += [scaled(back(line.values, lag, time, R), there), there]
     references = [season(line, m, min(m, model.horizon), time, R) for m in model.seasons]
+    if bases is not None:
+        known = jnp.isfinite(bases)
+        bases = jnp.where(known, bases, 0)
+        references += [(bases[..., g, :], known[..., g, :]) for g in range(model.bases)]
     beside = []
     for values_, known in references:
         each = [scaled(values_[..., k, :], known[..., k, :]) for k in range(values_.shape[-2])]

@@ -19,15 +19,17 @@ from jaxrnn.models._forecaster import blending, carries, features, memory, predi
 from jaxrnn.models._forecaster.heads import HEADS, Distribution
 from jaxrnn.models._forecaster.series import (
     Forecasts,
+    Inputs,
     Look,
     Prediction,
     Scale,
+    bases_of,
     context_of,
     exogenous,
+    mean_of,
     scale_of,
     series,
     units_of,
-    weights_of,
     windows,
 )
 from jaxrnn.models._parts.symbols import one_output, stepped
@@ -57,6 +59,7 @@ class Forecaster(Record):
     scale_window: int | None
     components: int
     dropout: float
+    bases: int
 
     @property
     def ahead(self) -> int:
@@ -121,36 +124,36 @@ class Forecaster(Record):
         future: jax.Array | None = None,
         static: jax.Array | None = None,
         static_ids: jax.Array | None = None,
+        bases: jax.Array | None = None,
     ) -> tuple[Carry, Distribution]:
         """y [..., N], NaN if missing -> (carry, distributions [..., ahead, N] of the next values).
 
         scale: that of the series, for the scalings "mean" and "standard"; None for the others.
         past [..., P]: the inputs of this step. future [..., ahead, F]: the inputs of the next steps.
-        static, static_ids: as for `apply`, at each step again.
+        static, static_ids: as for `apply`, at each step again. bases [..., K, G·N]: forecasts of others from this step.
         """
         if (scale is not None and self.causal) or (scale is None and self.scaling in ("mean", "standard")):
             expected = "None, for it follows from what came" if self.causal else "Scale(location, scale), each [..., N]"
             raise ValueError(f"scale: expected {expected}, with scaling={self.scaling!r}, got {checks.describe(scale)}")
         dtype = wide(params["bias"].dtype) if scale is None else scale.scale.dtype
-        past, future = (None if a is None else jnp.asarray(a)[None] for a in (past, future))
+        past, future, bases = (None if a is None else jnp.asarray(a)[None] for a in (past, future, bases))
         y = jnp.asarray(y, dtype)[None]
-        look = self._look(params, carry, y, ~jnp.isnan(y), scale, past, future, static, static_ids)
+        static = features.statics(self, params, static, static_ids, y.shape[1:-1], dtype)
+        given = Inputs(past, future, bases_of(bases, self, y.shape[:-1], dtype), static)
+        look = self._look(carry, y, ~jnp.isnan(y), scale, given)
         cell, h = self.cell.step(params["cell"], look.before.cell, look.read.xs[0])
         said = readout.distribution(self, params, jnp.expand_dims(one_output(self.cell, h), 0), look, future)
         return carries.closed(self, cell, look, 1, None), jax.tree.map(lambda a: a[0], said)
 
-    def _look(self, params, carry, ys, observed, scale, past, future, static, static_ids) -> Look:
+    def _look(self, carry, ys, observed, scale, given: Inputs) -> Look:
         """What T steps see; scale: None if it is causal, or there is none."""
-        time, batch = ys.shape[0], ys.shape[1:-1]
-        before = carries.opened(self, carry, batch, ys.dtype)
+        T, before = len(ys), carries.opened(self, carry, ys.shape[1:-1], ys.dtype)
         line, known = memory.line(before.values, ys, observed), None
         if self.causal:
-            scale, known = carries.scale_at(self, line, before.scale, time, self.reach)
+            scale, known = carries.scale_at(self, line, before.scale, T, self.reach)
         elif scale is None:
             scale = scale_of(None, ys, observed)
-        static = features.statics(self, params, static, static_ids, batch, ys.dtype)
-        read = features.read(self, line, scale, time, past, future, static)
-        return Look(before, line, scale, known, read)
+        return Look(before, line, scale, known, features.read(self, line, scale, T, given))
 
     def apply(self, params: Params, carry: Carry | None, ys: jax.Array, **options: Any) -> tuple[Carry, Distribution]:
         """ys [T, ..., N] -> (carry, distributions [T, ..., ahead, N] of the values after each step, in units of ys).
@@ -169,6 +172,7 @@ class Forecaster(Record):
                                                          `loss` need it, if there is a scaling; None: all of ys. It sets
                                                          no causal scale: there it only says where a loss begins
             static [..., S], static_ids [...] int        what stays of a series; an id of -1: not among the identities
+            bases [T, ..., K, G·N]                       forecasts of G other methods from each step, NaN where unknown
             engine, key                                  as for `unroll`; `predict` and `sample` have no noise
         """
         run = self._run(params, carry, ys, **options)
@@ -187,11 +191,11 @@ class Forecaster(Record):
         context=None,
         static=None,
         static_ids=None,
+        bases=None,
         engine=None,
         key=None,
         whole=False,
     ) -> Forecasts:
-        """What `apply`, `loss` and `predict` are made from; the options are those of `apply`."""
         ys, observed = series(ys, observed, lengths, self.targets, wide(params["bias"].dtype))
         T, batch = ys.shape[0], ys.shape[1:-1]
         times = (T + self.horizon,) if whole else (T, T + self.horizon)
@@ -207,15 +211,14 @@ class Forecaster(Record):
         if future is not None:
             future = windows(future, T, self.ahead)
             future = jnp.where(valid[..., None, None], future, 0)
-        look = self._look(params, carry, ys, observed, scale, past, future, static, static_ids)
-        drop = None
-        if key is not None and self.dropout:
-            key, drop = jax.random.split(key)
-        cell, hs = unroll(
-            self.cell, params["cell"], look.before.cell, look.read.xs, lengths=lengths, engine=engine, key=key
-        )
-        origins = jnp.ones((T, *batch, 1), bool) if context is None else ~inside(context - 1, T)[..., None]
-        origins = origins if look.known is None else origins & look.known
+        static = features.statics(self, params, static, static_ids, batch, ys.dtype)
+        given = Inputs(past, future, bases_of(bases, self, (T, *batch), ys.dtype), static)
+        look = self._look(carry, ys, observed, scale, given)
+        key, drop = jax.random.split(key) if key is not None and self.dropout else (key, None)
+        start, more = look.before.cell, {"lengths": lengths, "engine": engine, "key": key}
+        cell, hs = unroll(self.cell, params["cell"], start, look.read.xs, **more)
+        origins = True if look.known is None else look.known
+        origins &= jnp.ones((T, *batch, 1), bool) if context is None else ~inside(context - 1, T)[..., None]
         said = readout.distribution(self, params, hs, look, future, drop)
         return Forecasts(carries.closed(self, cell, look, T, lengths), said, ys, observed, look.scale, origins)
 
@@ -251,13 +254,10 @@ class Forecaster(Record):
         following = jnp.where(counted, windows(run.ys, T, self.ahead), location)
         if units is not None:
             size = units_of(units, self.head, run.ys.shape[1:], size.dtype)
-        draws = () if self.head != "implicit_quantile" else (options.get("key"),)
-        each = jnp.where(counted, run.distribution.loss(following, size, *draws), 0)
-        if weights is None:
-            return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype), run.carry
-        weight = weights_of(weights, run.ys.shape[:-1], each.dtype)
-        total = jnp.where(counted, weight, 0).sum()
-        return (weight * each).sum() / jnp.where(total > 0, total, 1), run.carry
+        key, draws = options.get("key"), ()
+        if self.head == "implicit_quantile" and key is not None:
+            draws = (jax.random.fold_in(key, 1),)  # the cell's noise has the key itself
+        return mean_of(run.distribution.loss(following, size, *draws), counted, weights), run.carry
 
     def predict(
         self,
@@ -290,9 +290,9 @@ class Forecaster(Record):
         return predicting.sample(self, params, carry, ys, key, n, options)
 
     def blend(self, params: Params, ys: jax.Array, *, carry: Carry | None = None, **options: Any) -> Params:
-        """The params of a blended forecaster with the best "blend" for the last K of ys: those it did not learn from.
+        """The params of a blended forecaster with the best "blend" [K] for the last K of ys, not to be learnt from:
 
-        For each k, the share between 0 and 1 with the least squares, relative to the scale, over all series.
+        for each k, the share between 0 and 1 with the least squares, relative to the scale, over all series.
         """
         if self.strategy != "blended":
             raise TypeError(f"strategy: expected 'blended', which has two forecasts to blend, got {self.strategy!r}")

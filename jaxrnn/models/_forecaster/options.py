@@ -19,7 +19,7 @@ def check(o: dict[str, Any]) -> None:
     for name in ("readout_size", "scale_window"):
         if o[name] is not None:
             checks.positive(o[name], name)
-    for name in ("past_size", "future_size", "static_size", "identities"):
+    for name in ("past_size", "future_size", "static_size", "identities", "bases"):
         size = o[name]
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise ValueError(f"{name}: expected an int of at least 0, got {size!r}")
@@ -47,13 +47,17 @@ def _fit(o):
             f"past_size: expected 0 with strategy={o['strategy']!r}, which would need them after the end, got "
             f"{o['past_size']}"
         )
+    if o["strategy"] != "direct" and o["bases"]:
+        raise ValueError(
+            f"bases: expected 0 with strategy={o['strategy']!r}, which would need them after the end, got {o['bases']}"
+        )
     if o["head"] == "negative_binomial" and o["scaling"] not in ("mean", "rolling_mean", None):
         raise ValueError(
             "scaling: expected 'mean' or None with head='negative_binomial', got "
             f"{o['scaling']!r}; or the causal 'rolling_mean': a count has no location to take away"
         )
-    if o["differencing"] and not o["seasons"]:
-        raise ValueError("differencing: expected False without seasons, from whose last values it takes differences")
+    if o["differencing"] and not o["seasons"] and not o["bases"]:
+        raise ValueError("differencing: expected False without seasons or bases, from which it takes differences")
     if o["differencing"] and o["head"] == "negative_binomial":
         raise ValueError("differencing: expected False with head='negative_binomial', whose counts have no location")
     if o["scaling"] == "seasonal_naive" and not o["seasons"]:

@@ -36,7 +36,7 @@ def init(model: Any, key: jax.Array, rest: jax.Array, H: int, stored: Any) -> Pa
         params["future"] = draw(rest, (model.future_size, N * A), stored)
     if model.differencing:
         params["readout"] = NEAR * params["readout"]
-        params["seasons"] = jnp.zeros((ahead, len(model.seasons)), stored)
+        params["seasons"] = jnp.zeros((ahead, len(model.seasons) + model.bases), stored)
     if model.identities:
         table = initializers.normal(0.1)
         params["embedding"] = table(more[1], (model.identities, model.embedding_size), stored)

@@ -23,6 +23,15 @@ class Scale(NamedTuple):
     scale: Any  # [..., N]
 
 
+class Inputs(NamedTuple):
+    """What is given at T steps beside the values; None where there is none."""
+
+    past: Any  # [T, ..., P]
+    future: Any  # [T, ..., ahead, F], of the steps after each
+    bases: Any  # [T, ..., ahead, G, N], NaN where unknown
+    static: Any  # [..., S + E]
+
+
 class Look(NamedTuple):
     """What T steps see."""
 
@@ -133,6 +142,32 @@ def weights_of(weights: Any, steps: tuple[int, ...], dtype: Any) -> jax.Array:
         raise ValueError("weights: expected finite numbers of at least 0, got one that is not")
     weights = jnp.asarray(weights, dtype)
     return (weights if weights.shape == steps else weights[None])[..., None, None]
+
+
+def mean_of(each: jax.Array, counted: jax.Array, weights: Any) -> jax.Array:
+    """The mean of each [T, ..., ahead, N] that is `counted`, by weights of series or origins; 0 if nothing counts."""
+    each = jnp.where(counted, each, 0)
+    if weights is None:
+        return each.sum() / jnp.maximum(counted.sum(), 1).astype(each.dtype)
+    weight = weights_of(weights, each.shape[:-2], each.dtype)
+    total = jnp.where(counted, weight, 0).sum()
+    return (weight * each).sum() / jnp.where(total > 0, total, 1)
+
+
+def bases_of(bases: Any, model: Any, steps: tuple[int, ...], dtype: Any) -> Any:
+    """bases [T, ..., K, G·N] as [T, ..., K, G, N], checked; an infinite one is as unknown as NaN. steps: (T, ...)."""
+    if (bases is None) != (model.bases == 0):
+        shape = (*steps, model.horizon, model.bases * model.targets)
+        expected = f"[T, ..., K, G·N] = {shape}" if model.bases else "None with bases=0"
+        raise ValueError(f"bases: expected {expected}, got {checks.describe(bases)}")
+    if bases is None:
+        return None
+    bases, shape = arrays.numbers(bases, "bases"), (*steps, model.horizon, model.bases * model.targets)
+    if bases.shape != shape:
+        raise ValueError(f"bases: expected [T, ..., K, G·N] = {shape}, got {bases.shape}")
+    with np.errstate(over="ignore"):
+        bases = jnp.asarray(bases, dtype)
+    return bases.reshape(*bases.shape[:-1], model.bases, model.targets)
 
 
 def units_of(units: Any, head: str, shape: tuple[int, ...], dtype: Any) -> jax.Array:
