@@ -28,7 +28,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxrnn
 from experiments import program, runs
@@ -112,21 +111,9 @@ def main(options: Options) -> dict:
 
     cell = jaxrnn.CELLS[options.cell](options.hidden)
     model = encoder_decoder(cell, cell, len(vocabulary), len(vocabulary))
-    updates = train // options.batch
-    optimizer = optax.adam(optax.cosine_decay_schedule(options.rate, updates * options.epochs))
 
-    def update(state, rows):
-        params, opt_state = state
-        source, target = jaxrnn.train.spread([jnp.take(a, rows, axis=1) for a in learnt], 1)
-        loss, grads = jax.value_and_grad(model.loss)(params, source, target, reverse=options.reverse)
-        changes, opt_state = optimizer.update(grads, opt_state, params)
-        return (optax.apply_updates(params, changes), opt_state), loss
-
-    @jax.jit
-    def epoch(state, key):
-        order = jax.random.permutation(key, train)[: updates * options.batch]
-        state, losses = jax.lax.scan(update, state, order.reshape(updates, options.batch))
-        return state, losses.mean()
+    def loss(params, batch, key):
+        return model.loss(params, *batch, reverse=options.reverse)
 
     @jax.jit
     def write(params):
@@ -135,13 +122,13 @@ def main(options: Options) -> dict:
     carried = carries(pairs[train:])
     most = carried.max()
     k1, k2 = jax.random.split(jax.random.key(options.seed))
-    params = model.init(k1)
-    state, curve, began = (params, optimizer.init(params)), [], time.perf_counter()
-    for number in range(1, options.epochs + 1):
-        state, loss = epoch(state, jax.random.fold_in(k2, number))
-        right = np.asarray(write(state[0])) == np.asarray(held_out[1])
+    curve: list[dict] = []
+
+    def judge(row, state):
+        right = np.asarray(write(state.params)) == np.asarray(held_out[1])
         answers = right.all(0)
-        point = {"epoch": number, "loss": float(loss), "symbols": right.mean().item(), "answers": answers.mean().item()}
+        point = {"epoch": len(curve) + 1, "loss": row["loss"]}
+        point |= {"symbols": right.mean().item(), "answers": answers.mean().item()}
         curve.append({**point, "by_carries": [answers[carried == n].mean().item() for n in range(most + 1)]})
         print(
             "epoch {epoch:3d}   loss {loss:.4f}   held out: symbols {symbols:.2%}, answers {answers:.2%}".format(
@@ -149,6 +136,12 @@ def main(options: Options) -> dict:
             ),
             file=sys.stderr,
         )
+
+    began = time.perf_counter()
+    jaxrnn.train.learn(
+        loss, model.init(k1), tuple(learnt), axis=1, key=k2, epochs=options.epochs, batch=options.batch,
+        rate=options.rate, clip=None, decay=0.0, on_report=judge, progress=False,
+    )  # fmt: skip
     seconds = time.perf_counter() - began
 
     line = {

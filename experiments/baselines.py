@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.learning import learner
+from jaxrnn import train
 
 Forecast = tuple[np.ndarray, np.ndarray]
 Forecaster = Callable[[np.ndarray], Forecast]
@@ -91,8 +91,9 @@ def lagged_network(
         squares = jnp.square(apply(params, xs) - jnp.where(there, ys, 0))
         return jnp.where(there, squares, 0).sum() / jnp.maximum(there.sum(), 1)
 
-    learn = learner(init, loss, steps=steps, batch=min(64, len(contexts)), rate=rate, decay=1e-2)
-    params, _ = learn(jax.random.key(seed), (jnp.asarray(contexts, "float32"), jnp.asarray(targets, "float32")))
+    k1, k2 = jax.random.split(jax.random.key(seed))
+    data, how = (contexts.astype("float32"), targets.astype("float32")), {"rate": rate, "decay": 1e-2}
+    params = train.learn(loss, init(k1), data, key=k2, steps=steps, batch=64, **how, progress=False).params
 
     def center(contexts):
         return np.asarray(apply(params, jnp.asarray(contexts, "float32")), float)

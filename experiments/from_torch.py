@@ -99,24 +99,27 @@ def main(options: Options) -> dict:
     judge("jaxrnn, as it came", lambda carry, tokens: apply(params, carry, tokens))
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(options.rate))
-    state = train.start(model, jax.random.key(options.seed), optimizer, (options.batch,), params)
-    update = train.make_update(train.next_symbol(model), optimizer)
-    state, _ = train.fit(update, state, learnt, options.steps, every=options.steps, progress=False)
-    judge("jaxrnn, trained on", lambda carry, tokens: apply(state.params, carry, tokens))
+
+    def loss(params, carry, window, key):
+        return model.loss(params, carry, window.tokens, window.targets, weights=window.weights)
+
+    how: Any = {"carry": model.initial_carry(params, (options.batch,)), "optimizer": optimizer, "progress": False}
+    params = train.learn(loss, params, learnt, steps=options.steps, **how).params
+    judge("jaxrnn, trained on", lambda carry, tokens: apply(params, carry, tokens))
 
     # Back, and on to two files.
-    interop.to_torch(cell, state.params["cell"], into=lstm)
+    interop.to_torch(cell, params["cell"], into=lstm)
     with torch.no_grad():
         for parameter, name in (embedding.weight, "embedding"), (readout.weight.T, "readout"), (readout.bias, "bias"):
-            parameter.copy_(torch.from_numpy(np.array(state.params[name])))
+            parameter.copy_(torch.from_numpy(np.array(params[name])))
     judge("PyTorch again", in_torch)
 
     with replacing(out / "model.onnx") as file:
-        file.write(interop.to_onnx(model, state.params, lengths=False).SerializeToString())
+        file.write(interop.to_onnx(model, params, lengths=False).SerializeToString())
     session = onnxruntime.InferenceSession(out / "model.onnx")
-    judge("ONNX Runtime", lambda carry, tokens: in_onnx_runtime(session, model, state.params, carry, tokens))
+    judge("ONNX Runtime", lambda carry, tokens: in_onnx_runtime(session, model, params, carry, tokens))
 
-    jaxrnn.save(out / "model.safetensors", model, state.params, vocabulary=read.vocabulary)
+    jaxrnn.save(out / "model.safetensors", model, params, vocabulary=read.vocabulary)
     again, kept, *_ = jaxrnn.load(out / "model.safetensors")
     judge("from its file", lambda carry, tokens: again.apply(kept, carry, tokens))
 

@@ -22,8 +22,7 @@ import numpy as np
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner
-from jaxrnn import diagnostics
+from jaxrnn import diagnostics, train
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import identity, normal, uniform_hidden
@@ -121,12 +120,14 @@ def examine(options: Options, name: str) -> dict[str, dict[str, list]]:
 
     data = adding(jax.random.key(99), T, options.sequences)
     unseen, shown = adding(jax.random.key(100), T, 500), adding(jax.random.key(101), T, options.rows)
-    learn = learner(lambda key: model.init(key, 2), error, steps=options.updates, batch=options.batch, rate=rate)
+    how: Any = {"steps": options.updates, "batch": options.batch, "rate": rate, "decay": 0.0}
+    how |= {"devices": 1, "progress": False}  # two cells are learnt at a time
     found: dict[str, dict[str, list]] = {when: {} for when in ("start", "trained")}
-    test, init = jax.jit(error), jax.jit(lambda key: model.init(jax.random.split(key)[0], 2))  # as `learn` starts it
+    test, init = jax.jit(error), jax.jit(lambda key: model.init(key, 2))
     for seed in range(options.seeds):
-        key = jax.random.key(seed)
-        for when, params in ("start", init(key)), ("trained", learn(key, data)[0]):
+        k1, k2 = jax.random.split(jax.random.key(seed))
+        start = init(k1)
+        for when, params in ("start", start), ("trained", train.learn(error, start, data, key=k2, **how).params):
             norms, exponents = (np.asarray(a, np.float64) for a in look(params, shown))
             straight = slope(norms)
             values = {

@@ -1,4 +1,4 @@
-"""What the experiments on classification share: one compiled loop of training, and the linear baseline."""
+"""What experiments share: the linear baseline, and training from a key."""
 
 from __future__ import annotations
 
@@ -15,34 +15,16 @@ from jaxrnn import train
 def learner(
     init: Callable, loss: Callable, *, steps: int, batch: int, rate: float, norm: float = 1.0, decay: float = 0.0
 ) -> Callable[[jax.Array, Any], tuple[Any, jax.Array]]:
-    """`learn(key, data) -> (params, losses [steps])`: AdamW on random batches, one compiled loop for every key.
+    """`learn(key, data) -> (params, losses)`: `train.learn` from `init(key)`, and the mean losses of 20 stretches.
 
-    init(key) -> params. data: a pytree of arrays [N, ...]; loss(params, the same of some rows [batch, ...], key) -> [].
-    Rows are shared among devices. The learning rate falls from `rate` to 0 along a cosine; norm: the largest of a
-    gradient.
+    data: a pytree of arrays [N, ...]; loss(params, the same of some rows [batch, ...], key) -> [].
     """
-    schedule = optax.cosine_decay_schedule(rate, steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(norm), optax.adamw(schedule, weight_decay=decay))
-
-    @jax.jit
-    def learnt(key, data):
-        k1, k2 = jax.random.split(key)
-        rows = len(jax.tree.leaves(data)[0])
-
-        def step(state, key):
-            params, moments = state
-            k1, k2 = jax.random.split(key)
-            drawn = jax.random.randint(k1, (batch,), 0, rows)
-            value, grads = jax.value_and_grad(loss)(params, train.spread(jax.tree.map(lambda a: a[drawn], data)), k2)
-            changes, moments = optimizer.update(grads, moments, params)
-            return (optax.apply_updates(params, changes), moments), value
-
-        params = init(k1)
-        (params, _), losses = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(k2, steps))
-        return params, losses
 
     def learn(key, data):
-        return jax.tree.map(jnp.asarray, jax.device_get(learnt(key, data)))  # on one device again
+        k1, k2 = jax.random.split(key)
+        how: Any = {"steps": steps, "batch": batch, "rate": rate, "clip": norm, "decay": decay}
+        learnt = train.learn(loss, init(k1), data, key=k2, **how, progress=False)
+        return learnt.params, jnp.asarray(learnt.history["loss"])
 
     return learn
 

@@ -102,10 +102,10 @@ def copy(key: jax.Array, T: int, B: int) -> tuple[jax.Array, jax.Array]:
 
 
 def adding_problem(cell: jaxrnn.Cell, T: int) -> tuple[Callable, Callable, float]:
-    """(init(key), loss(params, batch), the threshold): the last y, read out as a number."""
+    """(init(key), loss(params, batch, key), the threshold): the last y, read out as a number."""
     model = jaxrnn.models.classifier(cell, 1)
 
-    def loss(params, batch):
+    def loss(params, batch, key=None):
         xs, answers = batch
         return jnp.square(model.apply(params, None, xs)[1][..., 0] - answers).mean()
 
@@ -115,7 +115,7 @@ def adding_problem(cell: jaxrnn.Cell, T: int) -> tuple[Callable, Callable, float
 def copy_memory(cell: jaxrnn.Cell, T: int) -> tuple[Callable, Callable, float]:
     """As adding_problem: a tagger of every step, one-hot symbols in."""
     model = jaxrnn.models.tagger(cell, SYMBOLS + 1, vocabulary_size=SYMBOLS + 2)
-    return model.init, lambda params, batch: model.loss(params, None, *batch)[0], 10 * math.log(8) / (T + 20)
+    return model.init, lambda params, batch, key=None: model.loss(params, None, *batch)[0], 10 * math.log(8) / (T + 20)
 
 
 TASKS: dict[str, tuple[Callable, Callable, str]] = {
@@ -135,30 +135,28 @@ def train(options: Options, task: str, T: int, name: str) -> dict[str, Any]:
     optimizer = optax.chain(optax.clip_by_global_norm(options.clip), optax.adam(rate))
     every = max(1, options.steps // 40)
 
-    def update(state, key):
-        params, moments = state
-        value, grads = jax.value_and_grad(loss)(params, draw(key, T, options.batch))
-        change, moments = optimizer.update(grads, moments)
-        return (optax.apply_updates(params, change), moments), value
-
-    @jax.jit
-    def advance(params, moments, key):
-        state, values = jax.lax.scan(update, (params, moments), jax.random.split(key, every))
-        return *state, values.mean()
+    def batch(key):
+        return draw(key, T, options.batch)
 
     test = jax.jit(lambda params: loss(params, draw(jax.random.key(12345), T, 500)))
     began, curves, errors = time.perf_counter(), [], []
     for seed in range(options.seeds):
         k1, k2 = jax.random.split(jax.random.key(seed))
-        params = jax.jit(init)(k1)
-        moments, curve = optimizer.init(params), []
-        for point in range(options.steps // every):
-            params, moments, value = advance(params, moments, jax.random.fold_in(k2, point))
-            curve.append(float(value))
-            if curve[-1] < 0.05 * threshold:  # well below what counts as solved, so that fresh sequences are too
-                break
+        curve: list[float] = []
+
+        def judge(row, state, curve=curve):
+            curve.append(row["loss"])
+            return curve[-1] < 0.05 * threshold  # well below what counts as solved, so that fresh sequences are too
+
+        try:
+            learnt = jaxrnn.train.learn(
+                loss, jax.jit(init)(k1), batch, key=k2, steps=options.steps // every * every, every=every,
+                optimizer=optimizer, on_report=judge, devices=1, progress=False,
+            )  # fmt: skip
+            errors.append(float(test(learnt.params)))
+        except jaxrnn.train.NotFinite:
+            errors.append(math.nan)
         curves.append(curve)
-        errors.append(float(test(params)))
     verdicts = ["solved" if e < 0.1 * threshold else "begun" if e < 0.9 * threshold else "no" for e in errors]
     print(f"{task} T={T} {name}: {', '.join(verdicts)}", file=sys.stderr)
     return {

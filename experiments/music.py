@@ -27,8 +27,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import operator
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,6 +150,18 @@ def epoch_of(pieces: list[np.ndarray], rows: int, seed: int) -> ragged.Packed:
     return jax.tree.map(lambda *a: np.stack(a), *(batch._replace(row=0, first=0, steps=0) for batch in batches))
 
 
+class Epochs:
+    """All pieces in batches, again and in other ones each time that it is iterated."""
+
+    def __init__(self, pieces: list[np.ndarray], rows: int, seed: int):
+        self.pieces, self.rows, self.seed = pieces, rows, seed
+
+    def __iter__(self) -> Iterator[ragged.Packed]:
+        self.seed += 1
+        epoch = epoch_of(self.pieces, self.rows, self.seed)
+        return (jax.tree.map(operator.itemgetter(i), epoch) for i in range(len(epoch.xs[0])))
+
+
 def each(model: Any, params: Any, batch: ragged.Packed, key: Any = None) -> jax.Array:
     """The negative log-likelihood of each frame [T, B], the sum over its keys; 0 where there is none."""
     # What is past the end of a row is taken away first, so that it has no gradient either.
@@ -164,33 +178,21 @@ def nats(model: Any, params: Any, batch: ragged.Packed, key: Any = None) -> jax.
 def fit(model: Any, pieces: dict[str, list[np.ndarray]], options: Options) -> list[tuple[Any, dict]]:
     """For each seed (the parameters of the epoch with the best validation, what is found with them): the mean over
     all frames of "train" (with noise), "valid" and "test", and of "by_piece", the means of the test pieces."""
-    train, epochs = pieces["train"], options.epochs
-    schedule = optax.cosine_decay_schedule(options.rate, epochs * len(epoch_of(train, options.rows, 0).xs[0]))
-    adamw = optax.adamw(schedule, weight_decay=options.decay)
-    optimizer = optax.chain(optax.clip_by_global_norm(options.clip), adamw)
-
-    def update(state, batch):
-        params, moments, key = state
-        key, own = jax.random.split(key)
-        loss, grads = jax.value_and_grad(functools.partial(nats, model))(params, batch, own)
-        changes, moments = optimizer.update(grads, moments, params)
-        return (optax.apply_updates(params, changes), moments, key), loss
-
-    learn = jax.jit(functools.partial(jax.lax.scan, update))
-    asked = jax.jit(functools.partial(each, model))
+    train, updates = pieces["train"], len(epoch_of(pieces["train"], options.rows, 0).xs[0])
+    asked, loss = jax.jit(functools.partial(each, model)), functools.partial(nats, model)
     valid, test = packed(pieces["valid"]), packed(pieces["test"])
+    how: Any = {"steps": options.epochs * updates, "every": updates, "patience": options.patience, "devices": 1}
+    how |= {"rate": options.rate, "clip": options.clip, "decay": options.decay, "progress": False}
     found = []
     for seed in range(options.seeds):
         k1, k2 = jax.random.split(jax.random.key(seed))
-        params = model.init(k1, KEYS)
-        state, best, kept = (params, optimizer.init(params), k2), {"valid": np.inf, "epoch": 0}, params
-        for epoch in range(1, epochs + 1):
-            state, losses = learn(state, epoch_of(train, options.rows, 1000 * seed + epoch))
-            now = float(asked(state[0], valid).sum() / valid.mask.sum())
-            if now < best["valid"]:
-                best, kept = {"epoch": epoch, "train": float(losses.mean()), "valid": now}, state[0]
-            if epoch - best["epoch"] >= options.patience:
-                break
+        learnt = jaxrnn.train.learn(
+            loss, model.init(k1, KEYS), Epochs(train, options.rows, 1000 * seed), key=k2, **how,
+            validation=lambda params: asked(params, valid).sum() / valid.mask.sum(),
+        )  # fmt: skip
+        kept, (value, step) = learnt.params, learnt.state.record["best"]
+        at = step // updates
+        best = {"epoch": at, "train": learnt.history["loss"][at - 1], "valid": value}
         by_piece = [frames for frames in ragged.unpack(test, asked(kept, test)) if len(frames)]
         best["test"] = float(np.concatenate(by_piece).mean(dtype=float))
         best["by_piece"] = float(np.mean([frames.mean(dtype=float) for frames in by_piece]))

@@ -41,7 +41,6 @@ import optax
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner
 from jaxrnn import decode
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
@@ -232,11 +231,10 @@ def main(options: Options) -> dict:
     def write_loss(params, batch, key):
         return writer.nats(params, **batch, key=key).sum() / (batch["lengths"] + 1).sum()
 
-    how = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "decay": 1e-3}
-    learn_to_read, learn_to_write = (
-        learner(reader.init, read_loss, **how),
-        learner(writer.model.init, write_loss, **how),
-    )
+    def learn(model, loss, key):
+        k1, k2 = jax.random.split(key)
+        how: Any = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "decay": 1e-3}
+        return jaxrnn.train.learn(loss, model.init(k1), train, key=k2, **how, progress=False)
 
     @jax.jit
     def read(params, words, lengths):
@@ -252,20 +250,22 @@ def main(options: Options) -> dict:
     reading, turned, confusion = [], [], np.zeros((len(names), len(names)))
     for seed in range(options.seeds):
         k1, k2 = jax.random.split(jax.random.key(seed))
-        params, losses = learn_to_read(k1, train)
+        learnt_to_read = learn(reader, read_loss, k1)
+        params = learnt_to_read.params
         found = np.asarray(read(params, test["words"], test["lengths"]))
         reading.append(float((found == test["labels"]).mean()))
         np.add.at(confusion, (test["labels"], found), 1)
         if seed == 0:
             judge = params
-        params, last = learn_to_write(k2, train)
+        learnt_to_write = learn(writer.model, write_loss, k2)
+        params = learnt_to_write.params
         found = np.asarray(read_by_writing(params, test["words"], test["lengths"]))
         turned.append(float((found == test["labels"]).mean()))
         if seed == 0:
             author = params
         print(
-            f"seed {seed}: classifier {reading[-1]:.2%} (loss {losses[-1]:.3f}), "
-            f"generator turned round {turned[-1]:.2%} (loss {last[-1]:.3f})",
+            f"seed {seed}: classifier {reading[-1]:.2%} (loss {learnt_to_read.history['loss'][-1]:.3f}), "
+            f"generator turned round {turned[-1]:.2%} (loss {learnt_to_write.history['loss'][-1]:.3f})",
             file=sys.stderr,
         )
     accuracy |= {f"{options.cell} reads": reading, f"{options.cell} writes": turned}

@@ -28,14 +28,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner, linear
+from experiments.learning import linear
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
@@ -158,7 +158,7 @@ def main(options: Options) -> dict:
         tokens, lengths, labels = batch
         return model.loss(params, None, tokens.T, labels, lengths=lengths)[0]
 
-    learn = learner(model.init, loss, steps=options.steps, batch=options.batch, rate=options.rate)
+    how: Any = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "decay": 0.0, "progress": False}
     apply, right, traces = jax.jit(model.apply), [], []
 
     @jax.jit
@@ -169,11 +169,14 @@ def main(options: Options) -> dict:
 
     shown = [np.array([words.index(word) for word in sentence.split()], np.int32) for sentence in SHOWN]
     for seed in range(options.seeds):
-        params, losses = learn(jax.random.key(seed), train)
+        k1, k2 = jax.random.split(jax.random.key(seed))
+        params, history, *_ = jaxrnn.train.learn(loss, model.init(k1), train, key=k2, **how)
         _, logits = apply(params, None, test[0].T, lengths=test[1])
         right.append(float((np.asarray(logits).argmax(-1) == test[2]).mean()))
         traces.append([np.asarray(after_each_word(params, tokens)).tolist() for tokens in shown])
-        print(f"{cell}, seed {seed}: loss {losses[-1]:.4f}, {right[-1]:.2%} of held out right", file=sys.stderr)
+        print(
+            f"{cell}, seed {seed}: loss {history['loss'][-1]:.4f}, {right[-1]:.2%} of held out right", file=sys.stderr
+        )
     accuracy[options.cell] = right
 
     line = {

@@ -190,32 +190,43 @@ def loss(cell: jaxrnn.Cell, params: dict, carry: Any, rollout: Rollout, advantag
     return (-surrogate + 0.5 * optax.l2_loss(value, rollout.value + advantage) - ENTROPY * entropy).mean()
 
 
-def make_update(cell: jaxrnn.Cell, options: Options):
-    """(start, update): a learner is (params, moments of Adam, actor); update's y is [successes, decisions]."""
-    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(options.rate, eps=1e-5))
+class Playing(NamedTuple):
+    """What is handed from one gradient step to the next: an actor, and the rollout that is learnt from."""
 
-    def start(key):
-        k1, k2 = jax.random.split(key)
-        params: Any = init(cell, options, k1)
-        return params, optimizer.init(params), begin(cell, options, params, k2)
+    actor: Actor
+    before: Any  # the carry that the rollout began with
+    rollout: Rollout
+    advantage: Any  # [T, B]
+    epoch: Any  # [] int32, gradient steps on this rollout
+    tally: Any  # [2] int32, successes and decisions so far
 
-    def update(learner: Any, key: Any):
-        params, moments, before = learner
-        keys = jax.random.split(key, options.rollout)
-        actor, rollout = jax.lax.scan(lambda actor, key: act(cell, options, params, actor, key), before, keys)
-        _, _, value = replay(cell, params, actor.carry, actor.x[None], actor.first[None])
-        advantage = advantages(rollout, value[0])
 
-        def epoch(state, _):
-            params, moments = state
-            grads = jax.grad(loss, 1)(cell, params, before.carry, rollout, advantage)
-            change, moments = optimizer.update(grads, moments)
-            return (optax.apply_updates(params, change), moments), None
+def play(cell: jaxrnn.Cell, options: Options, params: Any, playing: Playing, key: jax.Array) -> Playing:
+    """A new rollout, by these params."""
+    keys, before = jax.random.split(key, options.rollout), playing.actor
+    actor, rollout = jax.lax.scan(lambda actor, key: act(cell, options, params, actor, key), before, keys)
+    _, _, value = replay(cell, params, actor.carry, actor.x[None], actor.first[None])
+    tally = playing.tally + jnp.stack([(rollout.reward > 0).sum(), rollout.end.sum()]).astype(jnp.int32)
+    return Playing(actor, before.carry, rollout, advantages(rollout, value[0]), jnp.int32(0), tally)
 
-        (params, moments), _ = jax.lax.scan(epoch, (params, moments), length=options.epochs)
-        return (params, moments, actor), jnp.stack([(rollout.reward > 0).sum(), rollout.end.sum()])
 
-    return start, update
+def make_loss(cell: jaxrnn.Cell, options: Options):
+    """(start, loss) for `train.learn`: what is handed on at first; a loss that plays anew after every few steps."""
+
+    def start(params, key):
+        actor = begin(cell, options, params, key)
+        like = Playing(actor, actor.carry, None, None, jnp.int32(0), jnp.zeros(2, jnp.int32))  # type: ignore[arg-type]
+        empty = jax.eval_shape(lambda: play(cell, options, params, like, key))
+        empty = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), empty)
+        return empty._replace(actor=actor, epoch=jnp.int32(options.epochs))
+
+    def surrogate(params, playing, key, _):
+        fixed, due = jax.lax.stop_gradient(params), playing.epoch == options.epochs
+        playing = jax.lax.cond(due, lambda: play(cell, options, fixed, playing, key), lambda: playing)
+        value = loss(cell, params, playing.before, playing.rollout, playing.advantage)
+        return value, playing._replace(epoch=playing.epoch + 1)
+
+    return start, surrogate
 
 
 @jaxrnn.factory
@@ -231,25 +242,31 @@ def memoryless(cell: jaxrnn.Cell) -> jaxrnn.Cell:
 
 def train(cell: jaxrnn.Cell, options: Options, name: str, points: int = 60) -> tuple[list, list]:
     """(steps of the environment [points], success rate of each seed [points, seeds]) along the way."""
-    start, update = make_update(cell, options)
+    start, surrogate = make_loss(cell, options)
     per_update = options.environments * options.rollout
-    updates = max(1, options.steps // per_update // points)  # between two points of the curve
+    updates = max(1, options.steps // per_update // points)  # rollouts between two points of the curve
     points = max(1, options.steps // per_update // updates)
-
-    @jax.jit
-    def advance(learner, key):
-        learner, counts = jax.lax.scan(update, learner, jax.random.split(key, updates))
-        return learner, counts.sum(0)
-
+    every = updates * options.epochs
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(options.rate, eps=1e-5))
     rates = np.zeros((points, options.seeds))
     for seed in range(options.seeds):
-        k1, k2 = jax.random.split(jax.random.key(seed))
-        learner = jax.jit(start)(k1)
-        for point in range(points):
-            learner, (successes, decisions) = advance(learner, jax.random.fold_in(k2, point))
-            rates[point, seed] = int(successes) / max(1, int(decisions))
+        k1, k2, k3 = jax.random.split(jax.random.key(seed), 3)
+        params: Any = jax.jit(functools.partial(init, cell, options))(k1)
+        tallies = [np.zeros(2, int)]
+        jaxrnn.train.learn(
+            surrogate, params, fresh_key, carry=jax.jit(start)(params, k2), key=k3, steps=points * every, every=every,
+            optimizer=optimizer, on_report=lambda _, state, t=tallies: t.append(np.asarray(state.carry.tally)),
+            progress=False,
+        )  # fmt: skip
+        successes, decisions = np.diff(tallies, axis=0).T
+        rates[:, seed] = successes / np.maximum(decisions, 1)
         print(f"{name}, seed {seed}: {rates[-5:, seed].mean():.3f} of the last decisions right", file=sys.stderr)
     return [(point + 1) * updates * per_update for point in range(points)], rates.tolist()
+
+
+def fresh_key(key: jax.Array) -> jax.Array:
+    """What a gradient step is given: nothing but what to draw from."""
+    return key
 
 
 def remembering(options: Options) -> jaxrnn.Cell:

@@ -34,7 +34,7 @@ import numpy as np
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner, linear
+from experiments.learning import linear
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.models import classifier
@@ -130,19 +130,19 @@ def main(options: Options) -> dict:
         def loss(params, batch, key, model=model):
             return model.loss(params, None, batch[0].T[..., None], batch[1])[0]
 
-        learn = learner(
-            lambda k, m=model: m.init(k, 1), loss, steps=options.steps, batch=options.batch, rate=options.rate
-        )
+        how: Any = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "decay": 0.0}
         predict = jax.jit(lambda params, x, m=model: m.apply(params, None, x.T[..., None])[1].argmax(-1))
         for order, places in zip(ORDERS, orders, strict=True):
             right = []
             for seed in range(options.seeds):
-                params, losses = learn(jax.random.key(seed), (xs[:, places], labels))
+                k1, k2 = jax.random.split(jax.random.key(seed))
+                rows, start = (xs[:, places], labels), model.init(k1, 1)
+                params, history, *_ = jaxrnn.train.learn(loss, start, rows, key=k2, **how, progress=False)
                 pieces = np.array_split(unseen[:, places], max(1, len(unseen) // 1000))
                 found = np.concatenate([predict(params, piece) for piece in pieces])
                 right.append(round(float((found == expected).mean()), 4))
             accuracy[order][name] = right
-            print(f"{name}, {order}: {right}; last loss {losses[-1]:.4f}", file=sys.stderr)
+            print(f"{name}, {order}: {right}; last loss {history['loss'][-1]:.4f}", file=sys.stderr)
 
     line = {
         "accuracy": accuracy,

@@ -38,7 +38,6 @@ import numpy as np
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner
 from jaxrnn._core.cell import features
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
@@ -212,9 +211,14 @@ def examine(options: Options, m: int, name: str) -> np.ndarray:
         xs, labels, lengths = batch
         return model.loss(params, None, xs.T, labels.T, lengths=lengths)[0]
 
-    learn = learner(model.init, loss, steps=options.steps, batch=options.batch, rate=rate)
+    def learn(seed):
+        k1, k2 = jax.random.split(jax.random.key(seed))
+        how: Any = {"steps": options.steps, "batch": options.batch, "rate": rate, "decay": 0.0}
+        # Two cells are learnt at a time, on a device.
+        return jaxrnn.train.learn(loss, model.init(k1), train, key=k2, **how, devices=1, progress=False).params
+
     ask = jax.jit(lambda params, *unseen: accuracy(model, params, *unseen))
-    found = np.stack([ask(learn(jax.random.key(seed), train)[0], *unseen) for seed in range(options.seeds)])
+    found = np.stack([ask(learn(seed), *unseen) for seed in range(options.seeds)])
     print(f"modulo {m} {name}: {[summary(options, at) for at in found]}", file=sys.stderr)
     return found
 

@@ -29,7 +29,6 @@ import numpy as np
 
 import jaxrnn
 from experiments import program, runs
-from experiments.learning import learner
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.initializers import lecun_normal
@@ -176,16 +175,21 @@ def main(options: Options) -> dict:
             tokens, lengths, labels = batch
             return model.loss(params, None, tokens.T, labels, lengths=lengths, key=key)[0]
 
-        learn = learner(model.init, loss, steps=options.steps, batch=options.batch, rate=options.rate)
+        how: Any = {"steps": options.steps, "batch": options.batch, "rate": options.rate, "decay": 0.0}
         encode = jax.jit(model.encode)
         for seed in range(options.seeds):
-            params, losses = learn(jax.random.key(seed), (*tokens[0], labels[0]))
+            k1, k2 = jax.random.split(jax.random.key(seed))
+            rows = (*tokens[0], labels[0])
+            params, history, *_ = jaxrnn.train.learn(loss, model.init(k1), rows, key=k2, **how, progress=False)
             made = [np.asarray(encode(params, None, t.T, lengths=lengths)[1]) for t, lengths in tokens]
             near = nearest(made[1], made[0], options.neighbours)
             right = np.asarray(model.readout(params, jnp.asarray(made[1]))).argmax(-1) == labels[1]
             precision.setdefault(name, []).append(float((labels[0][near] == labels[1][:, None]).mean()))
             accuracy.setdefault(name, []).append(float(right.mean()))
-            print(f"{name}, seed {seed}: loss {losses[-1]:.3f}, precision {precision[name][-1]:.2%}", file=sys.stderr)
+            print(
+                f"{name}, seed {seed}: loss {history['loss'][-1]:.3f}, precision {precision[name][-1]:.2%}",
+                file=sys.stderr,
+            )
             vectors.setdefault(name, made)
             found.setdefault(name, near)
 

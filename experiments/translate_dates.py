@@ -25,7 +25,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jaxrnn
 from experiments import program, runs
@@ -107,21 +106,9 @@ def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) ->
     updates = len(learnt.lengths) // options.batch
     points = min(16, updates)
     stretch = updates // points
-    adam = optax.adam(optax.cosine_decay_schedule(options.rate, updates))
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), adam)
 
-    def update(state, rows):
-        params, opt_state = state
-        source, target = jaxrnn.train.spread((learnt.source[:, rows], learnt.target[:, rows]), 1)
-        lengths = jaxrnn.train.spread(learnt.lengths[rows])
-        loss, grads = jax.value_and_grad(model.loss)(params, source, target, lengths=lengths)
-        changes, opt_state = optimizer.update(grads, opt_state, params)
-        return (optax.apply_updates(params, changes), opt_state), loss
-
-    @jax.jit
-    def advance(state, rows):
-        state, losses = jax.lax.scan(update, state, rows.reshape(stretch, options.batch))
-        return state, losses.mean()
+    def loss(params, batch, key):
+        return model.loss(params, batch.source, batch.target, lengths=batch.lengths)
 
     @jax.jit
     def write(params):
@@ -130,15 +117,18 @@ def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) ->
     found, curves, said = [], [], []
     for seed in range(options.seeds):
         k1, k2 = jax.random.split(jax.random.key(seed))
-        params, order = model.init(k1), jax.random.permutation(k2, len(learnt.lengths))
-        state, curve = (params, optimizer.init(params)), []
-        for point in range(points):
-            rows = order[point * stretch * options.batch :][: stretch * options.batch]
-            state, loss = advance(state, rows)
-            right = np.asarray(write(state[0]) == new.target).all(0).mean().item()
-            curve.append([(point + 1) * stretch, float(loss), right])
-        found, curves, said = [*found, state[0]], [*curves, curve], [*said, np.asarray(write(state[0]))]
-        print(f"{name}, seed {seed}: {right:.2%} of dates right, of days never seen", file=sys.stderr)
+        curve: list[list] = []
+
+        def judge(row, state, curve=curve):
+            right = np.asarray(write(state.params) == new.target).all(0).mean().item()
+            curve.append([row["step"], row["loss"], right])
+
+        params = jaxrnn.train.learn(
+            loss, model.init(k1), learnt, axis=Dates(1, 0, 1), key=k2, steps=points * stretch, every=stretch,
+            batch=options.batch, rate=options.rate, decay=0.0, on_report=judge, progress=False,
+        ).params  # fmt: skip
+        found, curves, said = [*found, params], [*curves, curve], [*said, np.asarray(write(params))]
+        print(f"{name}, seed {seed}: {curve[-1][-1]:.2%} of dates right, of days never seen", file=sys.stderr)
     return found, curves, said
 
 

@@ -173,10 +173,8 @@ def sized(name: str, inputs: int, parameters: int) -> tuple[jaxrnn.Cell, int]:
 def examine(options: Options, name: str, task_name: str, task: Task) -> dict[str, Any]:
     """All seeds of one cell on one task: its size, and scores [seeds]."""
     cell, count = sized(name, task.inputs, options.parameters)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(options.rate, options.steps))
-    )
 
+    @jax.jit
     def init(key):
         k1, k2 = jax.random.split(key)
         params = cell.init(k1, task.inputs)
@@ -188,20 +186,24 @@ def examine(options: Options, name: str, task_name: str, task: Task) -> dict[str
     def answer(params, xs):
         return jaxrnn.unroll(cell, params["cell"], None, xs)[1] @ params["kernel"] + params["bias"]
 
-    def step(state, key):
-        params, moments = state
-        xs, targets = task.draw(key, options.batch, False)
-        grads = jax.grad(lambda params: task.loss(answer(params, xs), targets))(params)
-        changes, moments = optimizer.update(grads, moments, params)
-        return (optax.apply_updates(params, changes), moments), None
+    def batch(key):
+        return task.draw(key, options.batch, False)
+
+    def loss(params, batch, key):
+        return task.loss(answer(params, batch[0]), batch[1])
 
     @jax.jit
-    def learn(key):
-        k1, k2 = jax.random.split(key)
-        params = init(k1)
-        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), jax.random.split(k2, options.steps))
+    def score(params):
         xs, targets = task.draw(jax.random.key(12345), 16 * options.batch, True)
         return task.score(answer(params, xs), targets)
+
+    def learn(key):
+        k1, k2 = jax.random.split(key)
+        how: Any = {"rate": options.rate, "decay": 0.0, "devices": 1, "progress": False}
+        try:
+            return score(jaxrnn.train.learn(loss, init(k1), batch, key=k2, steps=options.steps, **how).params)
+        except jaxrnn.train.NotFinite:
+            return np.nan
 
     began = time.perf_counter()
     scores = [float(learn(jax.random.key(seed))) for seed in range(options.seeds)]
