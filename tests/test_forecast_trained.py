@@ -143,6 +143,8 @@ def test_predict_is_the_model_alone(shops, rng):
     new = sales(rng, (47, 33, 9, 33))
     new = cut(new, new["unique_id"] != "shop 2")
     later = coming({"shop 0": 47, "shop 1": 33, "shop 3": 33}, rng)
+    sizes = dict(zip(("shop 0", "shop 1", "shop 3"), model._of(new).size, strict=True))
+    assert [sizes[name] for name in ("shop 0", "shop 1")] == model.kept.size[:2].tolist()  # those of training
     for out, of, ahead, names in (
         (said, table, future, ["shop 1"]),
         (model.predict(new, future=later, levels=LEVELS), new, later, ["shop 1", "shop 3"]),

@@ -169,9 +169,7 @@ def features(names: tuple[str, ...], times: np.ndarray) -> np.ndarray:
             began = times.astype("datetime64[Y]")
             share = (times - began) / ((began + np.timedelta64(1, "Y")).astype("datetime64[s]") - began)
         else:
-            since = times.astype("datetime64[s]").astype(np.int64) + 3 * DAY * (
-                name == "week"
-            )  # 1970 began on Thursday
-            share = since % CYCLES[name] / CYCLES[name]
+            late = 3 * DAY if name == "week" else 0  # 1970 began on a Thursday
+            share = (times.astype("datetime64[s]").astype(np.int64) + late) % CYCLES[name] / CYCLES[name]
         parts += [np.sin(2 * np.pi * share), np.cos(2 * np.pi * share)]
     return np.stack(parts, -1).astype(np.float32) if parts else np.zeros((*times.shape, 0), np.float32)

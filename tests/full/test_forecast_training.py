@@ -34,13 +34,13 @@ def mase(said, series, coming):
 
 @support.lenient()
 def test_it_is_ahead_of_last_season(rng):
-    """With early stopping, refit and an ensemble, from the same key the same."""
+    """With early stopping, refit and an ensemble."""
     series, coming = waves(rng)
     naive = np.mean([
         np.abs(y[-SEASON:][:K] - after).mean() / np.abs(y[SEASON:] - y[:-SEASON]).mean()
         for y, after in zip(series, coming, strict=True)
     ])  # fmt: skip
-    options = FIT | {"key": jax.random.key(0), "steps": 150, "rate": 1e-2, "every": 25, "patience": 3}
+    options = FIT | {"key": jax.random.key(0), "steps": 100, "rate": 1e-2, "every": 25, "patience": 3}
     model = forecast.fit(series, K, members=2, refit=True, **options)
     said = model.predict()
     assert mase(said, series, coming) < 0.75 * naive
@@ -49,8 +49,6 @@ def test_it_is_ahead_of_last_season(rng):
     assert model.history["step"][0] == 25
     assert model.history["validation"].min() < model.history["validation"][0]
     assert len(model.members) == 2
-    again = forecast.fit(series, K, members=2, refit=True, **options).predict()
-    assert all(np.array_equal(said[name], again[name]) for name in said)
 
 
 @support.lenient()
@@ -140,8 +138,11 @@ def test_strange_series_are_trained_beside_others(rng):
 @support.lenient()
 @pytest.mark.parametrize("sampling", ["series", "length", "scale", [1, 0, 2, 1], {0: 1.0, 3: 0.5}])
 def test_samplings(sampling, rng):
+    """From the same key the same."""
     series, _ = waves(rng, 4, 40)
-    assert np.isfinite(forecast.fit(series, K, sampling=sampling, steps=2, **FIT).predict()["mean"]).all()
+    said, same = (forecast.fit(series, K, sampling=sampling, steps=2, **FIT).predict() for _ in range(2))
+    assert np.isfinite(said["mean"]).all()
+    assert all(np.array_equal(said[name], same[name]) for name in said)
 
 
 @pytest.mark.parametrize(
