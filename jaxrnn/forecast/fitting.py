@@ -23,9 +23,8 @@ from jaxrnn.forecast.training import (
     Plan,
     Windows,
     affordable,
+    judge_of,
     judgeable,
-    judged_of,
-    origins_of,
     seed_of,
     shares_of,
     train_on,
@@ -61,8 +60,7 @@ def fit(
     validate: bool = True,
     patience: int | None = None,
     every: int | None = None,
-    refit: bool | None = None,
-    calibrate: bool = True,
+    refit: bool = False,
     members: int = 1,
     bad: str = "missing",
     progress: bool = True,
@@ -88,10 +86,8 @@ def fit(
     batch, rate, decay, average: windows in a step; AdamW's rate at first, which falls to 0, and weight decay; the share
         that an average of the params keeps in each step (None: no average).
     validate: the last K steps of each series are kept back, and the params are kept that forecast them best by the
-        pinball loss of 10, 50 and 90%; of fewer than 64 series more steps, for forecasts from several origins each, an
-        eighth of a series at most. patience, every: as for `train.learn`. refit: train anew on all, for as many steps
-        as did best; None: where several origins were kept back. calibrate: intervals are made so wide, by one factor,
-        that what was kept back is in those of 80%.
+        pinball loss of 10, 50 and 90%. patience, every: as for `train.learn`. refit: train anew on all, for as many
+        steps as did best.
     members: networks of other keys, of whose forecasts the median is taken.
     options: the others of `models.forecaster`: head, quantiles, strategy, seasons, lags, differencing, readout_size,
         scaling, dropout, ... Seasons are those that freq suggests, and differencing is on where there are any.
@@ -112,39 +108,33 @@ def fit(
     unit = unit_of(net, data)
     streams = encoding.streams(data, *unit)
     judged = judgeable(data, horizon) if validate else np.zeros(len(data), bool)
-    origins = origins_of(judged, streams.lengths) if judged.any() else 1
     if validate and not judged.any():
         notes.append(f"trained without validation: no series has values before and in its last {horizon} steps")
-    until = streams.lengths - (horizon + origins - 1) * judged
+    until = streams.lengths - horizon * judged
     if context is None:
         context = max(2 * horizon, max(net.model.seasons, default=0) + horizon)
     window = min(checks.positive(context, "context") + horizon, max(2, int(until[enough].max())))
     shares = shares_of(sampling, data, window) * enough
-    back = judged_of(net, streams, judged, origins) if judged.any() else None
-    judge = None if back is None else back.judge
-    refit = back is not None and (origins > 1 if refit is None else refit)
+    judge = judge_of(net, streams, judged, horizon) if judged.any() else None
     count = checks.positive(1000 if steps is None else steps, "steps")
     plan = Plan(window, checks.positive(batch, "batch"), count, rate, decay, average, 1, patience, progress)
     if minutes is not None:
-        some = Windows(net, streams, until, shares, plan, [0])
+        tried = Windows(net, streams, until, shares, plan, [0])
         left = (60 * minutes - time.perf_counter() + began) / members / (2 if refit else 1)
-        fits = affordable(net, some, plan, judge, left)
+        fits = affordable(net, tried, plan, judge, left)
         plan = plan._replace(steps=fits if steps is None else min(fits, count))
     plan = plan._replace(every=every or max(1, plan.steps // REPORTS))
-    found, tried, history = [], [], {}
+    found, history = [], {}
     for one in jax.random.split(key, members):
         learnt = train_on(net, Windows(net, streams, until, shares, plan, seed_of(one)), plan, one, judge)
         params, history = learnt.params, learnt.history
-        tried.append(params)
-        if refit:
+        if refit and judge is not None:
             again = plan._replace(steps=int(history["step"][np.nanargmin(history["validation"])]))
             everything = Windows(net, streams, streams.lengths, shares, again, seed_of(one))
             params = train_on(net, everything, again, one).params
         found.append(jax.device_get(params))
     kept = keep(net, tuple(found), encoding, data, unit)
-    named = net.model.head not in ("point", "negative_binomial")  # a count is whole
-    spread = back.spread(tried) if back is not None and calibrate and named else 1.0
-    return Trained(net, tuple(found), encoding, kept, history, tuple(notes), spread)
+    return Trained(net, tuple(found), encoding, kept, history, tuple(notes))
 
 
 def _network(data, horizon, encoding, cell, hidden, embedding_size, options, enough) -> Network:

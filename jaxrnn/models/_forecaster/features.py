@@ -12,7 +12,7 @@ from jaxrnn._core import arrays, checks
 from jaxrnn._core.jax_internals import is_traced
 from jaxrnn._core.numerics import row
 from jaxrnn.models._forecaster.memory import Line, back, trailing
-from jaxrnn.models._forecaster.series import Scale, each_step, finite
+from jaxrnn.models._forecaster.series import Scale, finite
 
 BOUND = 10.0  # what a causal scale may make of a value, for the network: a spike of long ago may be any multiple of it
 
@@ -85,8 +85,8 @@ def season(line: Line, m: int, n: int, time: Any, reach: int) -> tuple[jax.Array
 
     # The farthest, m - 1 steps back, is looked for in as many seasons as fit into the memory.
     values, known = trailing(first_known, (line.values, line.seen), (reach + 1) // m, m)
-    starts = [reach - m + k for k in range(1, n + 1)]
-    return each_step(values, time, starts), each_step(known, time, starts)
+    ahead = [(back(values, m - k, time, reach), back(known, m - k, time, reach)) for k in range(1, n + 1)]
+    return jnp.stack([v for v, _ in ahead], -2), jnp.stack([k for _, k in ahead], -2)
 
 
 def seasonal(weights: jax.Array, references: list, location: jax.Array) -> jax.Array:

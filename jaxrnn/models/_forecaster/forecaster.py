@@ -132,9 +132,10 @@ class Forecaster(Record):
             expected = "None, for it follows from what came" if self.causal else "Scale(location, scale), each [..., N]"
             raise ValueError(f"scale: expected {expected}, with scaling={self.scaling!r}, got {checks.describe(scale)}")
         dtype = wide(params["bias"].dtype) if scale is None else scale.scale.dtype
-        past, future = (None if a is None else jnp.asarray(a)[None] for a in (past, future))
-        y = jnp.asarray(y, dtype)[None]
-        look = self._look(params, carry, y, ~jnp.isnan(y), scale, past, future, static, static_ids)
+        y, past, future = (None if a is None else jnp.asarray(a)[None] for a in (y, past, future))
+        y = y.astype(dtype)
+        observed = ~jnp.isnan(y)
+        look = self._look(params, carry, y, observed, scale, past, future, static, static_ids)
         cell, h = self.cell.step(params["cell"], look.before.cell, look.read.xs[0])
         said = readout.distribution(self, params, jnp.expand_dims(one_output(self.cell, h), 0), look, future)
         return carries.closed(self, cell, look, 1, None), jax.tree.map(lambda a: a[0], said)
@@ -233,10 +234,9 @@ class Forecaster(Record):
 
         A value counts once for each of the `ahead` steps before it from which it is forecast, which are those from the
         context's last on: earlier ones know the scale of what comes. With a causal scale those count whose window has a
-        value, from the context's last on if there is one. The loss is the negative log-likelihood in nats; for the
-        heads "quantile" and "implicit_quantile" the pinball loss, and for "point" the squared error, relative to the
-        scale of the series, so that small series count as much as large ones. If nothing counts, the loss is 0, and so
-        are its gradients.
+        value, from the context's last on if there is one. The loss is the negative log-likelihood in nats; for the heads "quantile" and "implicit_quantile"
+        the pinball loss, and for "point" the squared error, both relative to the scale of the series, so that small
+        series count as much as large ones. If nothing counts, the loss is 0, and so are its gradients.
 
         weights: how much each series [...], or each step as an origin [T, ...], counts; the loss is the weighted mean.
         units [..., N]: what pinball losses and errors are relative to, instead of the scale: a size of each series.
