@@ -26,6 +26,7 @@ import faults_flax
 import faults_forecaster
 import faults_interop
 import faults_models
+import faults_scores
 import faults_train
 import faults_wrappers
 
@@ -42,8 +43,8 @@ class Mutant(NamedTuple):
 
 
 MODULES = (
-    faults, faults_engines, faults_files, faults_flax, faults_forecaster, faults_interop, faults_models, faults_train,
-    faults_wrappers,
+    faults, faults_engines, faults_files, faults_flax, faults_forecaster, faults_interop, faults_models, faults_scores,
+    faults_train, faults_wrappers,
 )  # fmt: skip
 MUTANTS = {
     f"{file.removesuffix('.py')}: {what}": Mutant(file, *texts)

@@ -9,12 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, figure
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params, advance
 from jaxrnn._core.record import factory
 from jaxrnn._core.rows import given
 from jaxrnn._core.taps import tapped
-from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, labelled, watched
 from jaxrnn.run import unroll
 

@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, figure
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
 from jaxrnn._core.composition import around
 from jaxrnn._core.numerics import common, wide
 from jaxrnn._core.record import factory
 from jaxrnn._core.rows import given
-from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import by_name, watched
 from jaxrnn.run import unroll
 

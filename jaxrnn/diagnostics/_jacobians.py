@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, figure
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.rows import given, select, told
-from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import flat, flat_step, rows
 from jaxrnn.wrappers import with_mask, with_reset
 

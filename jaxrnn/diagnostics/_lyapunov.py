@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, figure
 from jaxrnn._core.cell import Carry, Cell, Inputs, Params
 from jaxrnn._core.lapack import one_by_one
 from jaxrnn._core.numerics import wide
-from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import flat, flat_step, labelled, rows
 from jaxrnn.diagnostics._jacobians import linear
 

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxrnn._core import checks
+from jaxrnn._core import checks, figure
 from jaxrnn._core.cell import Carry, Cell, Engine, Inputs, Params
-from jaxrnn.diagnostics import _figure as figure
 from jaxrnn.diagnostics._inside import labelled
 from jaxrnn.run import unroll
 
