@@ -28,7 +28,11 @@ FAULTS = {
             "jnp.where(observed, a, 0).sum(0) / count",
             UNITS,
         ),
-        "windows from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", FORECAST),
+        "windows from the step itself": (
+            "each_step(a, time, range(1, n + 1))",
+            "each_step(a, time, range(n))",
+            FORECAST,
+        ),
     },
     "models/_forecaster/forecaster.py": {
         "the scale sees what comes": ("observed & inside(context, T)[..., None]", "observed", UNITS),
@@ -62,7 +66,11 @@ FAULTS = {
             "parts = [scaled(values, seen), jnp.ones_like(seen)]",
             FORECAST,
         ),
-        "a season from the step itself": ("for k in range(1, n + 1)]", "for k in range(n)]", MEMORY),
+        "a season from the step itself": (
+            "reach - m + k for k in range(1, n + 1)",
+            "reach - m + k for k in range(n)",
+            MEMORY,
+        ),
         "no earlier season where one is missing": ("(reach + 1) // m, m)", "1, m)", MEMORY),
         "a season that is not known counts": ("share = jnp.where(known, row(", "share = jnp.where(True, row(", MEMORY),
         "an unknown series is the first": (
@@ -86,8 +94,8 @@ FAULTS = {
             MEMORY,
         ),
         "a window one value short": (
-            "joined, covered, size = None, 0, 1",
-            "joined, covered, size, n = None, 0, 1, max(n - 1, 1)",
+            "taken, covered, size = (n >> bit)",
+            "n -= n > 1\n    taken, covered, size = (n >> bit)",
             MEMORY,
         ),
     },

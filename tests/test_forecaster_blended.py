@@ -68,6 +68,7 @@ def test_quantiles_are_averaged_and_paths_are_those_of_the_process(rng, key):
     assert (np.abs(paths.mean(0)[..., 0] - mean) < 5 * deviation / np.sqrt(n)).all()
 
 
+@pytest.mark.full
 def test_shares_are_those_of_least_squares(rng):
     """In closed form, of ragged series, by a grid too; what cannot be told stays as it is."""
     model, params = made()
@@ -93,6 +94,7 @@ def test_shares_are_those_of_least_squares(rng):
         linear("direct")[0].blend(params, ys)
 
 
+@pytest.mark.full
 def test_inputs_known_ahead_are_read_both_ways(rng, key):
     """A blended forecaster with all of one share is the direct one, with all of the other the recursive one."""
     options = dict(scaling="rolling", lags=(1,), future_size=2, scale_window=4)

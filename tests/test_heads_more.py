@@ -33,6 +33,7 @@ def test_a_mixture_is_scipys(key):
     assert_close(sum(shares[:, c] * parts[c].cdf(found) for c in range(3)), np.broadcast_to(Q[:, None], (7, 4)), TOL)
 
 
+@pytest.mark.full
 def test_as_many_components_as_one_says():
     """One is a Gaussian; and its quantile, between the least and the largest of one, is that one's."""
     model = forecaster(jaxrnn.gru(3), 2, head="mixture", components=5)
@@ -124,6 +125,7 @@ def test_it_learns_a_distribution_that_is_not_normal(head, key):
         assert abs(float(last.quantile(q)[0, 0, 0]) - (3 + np.exp(0.8 * stats.norm.ppf(q)))) < 0.15 * ys.std()
 
 
+@pytest.mark.full
 def test_mixture_medians_are_found_where_a_search_finds_them(key):
     """Two hills far apart, between which the distribution function is flat."""
     raw = jnp.asarray([[0.1, -0.1, -40.0, 40.0, -1.0, 0.5]])

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
+from jaxrnn._core.jax_internals import varying_alike
 from jaxrnn._core.rows import clipped
 
 
@@ -58,18 +61,25 @@ def trailing(join: Callable, parts: Any, n: int, stride: int = 1) -> Any:
 
     join(later, earlier) must be associative, with leaves of 0 (or False) as what changes nothing: they stand before the
     first step. By doubling, in log n joins; in one order whatever stands before, so that a result does not depend on
-    where a line begins, as a difference of sums would.
+    where a line begins, as a difference of sums would. As a loop, for the joins of a long window compile for long.
     """
+    bit, most = np.arange(n.bit_length()), n * stride
+    taken, covered, size = (n >> bit) & 1 == 1, (n & ((1 << bit) - 1)) * stride, (1 << bit) * stride
 
     def shifted(tree, by):
-        return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[:by]), a[:-by]]), tree)
+        def one(a):
+            padded = jnp.concatenate([jnp.zeros((most, *a.shape[1:]), a.dtype), a])
+            return lax.dynamic_slice_in_dim(padded, most - by, a.shape[0])
 
-    joined, covered, size = None, 0, 1
-    while True:
-        if n & 1:
-            joined = parts if joined is None else join(joined, shifted(parts, covered * stride))
-            covered += size
-        n >>= 1
-        if not n:
-            return joined
-        parts, size = join(parts, shifted(parts, size * stride)), 2 * size
+        return jax.tree.map(one, tree)
+
+    def double(state, now):
+        joined, parts = state
+        taken, covered, size = now
+        more = join(joined, shifted(parts, covered))
+        joined = jax.tree.map(lambda a, b: jnp.where(taken, a, b), more, joined)
+        return (joined, join(parts, shifted(parts, size))), None
+
+    start = varying_alike((jax.tree.map(jnp.zeros_like, parts), parts))
+    turns = jnp.asarray(taken), jnp.asarray(covered, jnp.int32), jnp.asarray(size, jnp.int32)
+    return lax.scan(double, start, turns)[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -204,7 +205,18 @@ def finite(name: str, values: Any, valid: Any, dtype: Any, *, missing: bool = Fa
 def windows(a: jax.Array, time: int, n: int) -> jax.Array:
     """[T or more, ..., X] -> [T, ..., n, X]: the n steps after each step, 0 past the end."""
     a = jnp.pad(a, [(0, max(0, time + n - len(a)))] + [(0, 0)] * (a.ndim - 1))
-    return jnp.stack([a[k : k + time] for k in range(1, n + 1)], -2)
+    return each_step(a, time, range(1, n + 1))
+
+
+def each_step(a: jax.Array, time: Any, starts: Sequence[int]) -> jax.Array:
+    """[S, ..., X] -> [T, ..., n, X]: at step t the n elements starts + t.
+
+    By one gather: a stack of so many slices is long in compilation.
+    """
+    if len(starts) == 1:
+        return jnp.expand_dims(a[starts[0] : starts[0] + time], -2)
+    at = jnp.arange(time, dtype=jnp.int32)[:, None] + jnp.asarray(starts, jnp.int32)[None]
+    return jnp.moveaxis(a.at[at].get(mode="promise_in_bounds"), 1, -2)
 
 
 def steps_first(a: jax.Array) -> jax.Array:
