@@ -102,7 +102,7 @@ def test_the_default_optimizer_and_the_history(rng):
         assert key is None
         return squares(params, (batch[0].T, batch[1]), key)
 
-    how = {"rate": 0.3, "clip": 0.7, "decay": 0.05, "average": 0.4}
+    how = {"rate": 0.3, "clip": 0.7, "decay": 0.05, "average": 0.9}
     learnt = learn(
         loss, jnp.asarray(start), (xs.T, ys), axis=(1, 0), batch=N, steps=steps, every=7, **how,
         on_report=lambda row, state: shown.append((row, np.asarray(state.params))),
@@ -317,6 +317,7 @@ def test_an_interrupt_is_no_report_and_changes_no_bit(rng, key, tmp_path):
     how = {"steps": 11, "every": 3, "key": key, "validation": lambda p: float((p**2).sum()), "rate": 0.1}
     stopped = learn(wavering, params, data, **how, checkpoints=train.Checkpoints(tmp_path))
     assert not stopped.complete and stopped.history["step"].tolist() == [3] and int(stopped.state.train.step) == 5
+    assert train.Checkpoints(tmp_path).latest() == 5
     data.at = None
     whole = learn(wavering, params, data, **how)
     assert whole.history["step"].tolist() == [3, 6, 9, 11]

@@ -21,6 +21,7 @@ from jaxrnn.forecast.tables import Panel, Table, panel
 from jaxrnn.interop import load as load_file
 from jaxrnn.interop import save as save_file
 
+SIDES = "lower", "upper"
 FACTORIES = {"network": network.network, "deployed": network.deployed}
 
 
@@ -32,6 +33,7 @@ class Trained:
     came at once or one by one.
 
     history: of the training, a value for each report, as `train.learn` gives it. notes: what was done to the data.
+    spread: how much wider intervals are than the networks say, as validation had it.
     """
 
     network: Network
@@ -40,6 +42,7 @@ class Trained:
     kept: Kept
     history: dict[str, np.ndarray]
     notes: tuple[str, ...]
+    spread: float = 1.0
 
     @property
     def ids(self) -> tuple[str | int, ...]:
@@ -93,6 +96,7 @@ class Trained:
         if recursive and head != "point":
             options |= {"key": jax.random.key(0) if key is None else key, "paths": checks.positive(paths, "paths")}
         found = self._each(kept, ahead, lambda *of: network.predict(*of, **options), 1)
+        found = found._replace(**{n: found.median + self.spread * (getattr(found, n) - found.median) for n in SIDES})
         names = ["mean", "median"] + [f"{side}-{100 * level:g}" for level in levels for side in ("lo", "hi")]
         bounds = [bound[k] for k in range(len(levels)) for bound in (found.lower, found.upper)]
         long = {"unique_id": np.repeat(as_column(kept.ids), self.horizon), "ds": times.reshape(-1)}
@@ -139,6 +143,7 @@ class Trained:
             "seen": kept.seen.tolist(),
             "history": history,
             "notes": list(self.notes),
+            "spread": self.spread,
         }
         save_file(path, record, {"members": self.members, "carries": kept.carries, "series": kept.last}, extra=extra)
 
@@ -207,7 +212,7 @@ def load(path: str | Path) -> Trained:
     kept = Kept(tuple(extra["ids"]), first, steps, shift, size, seen, params["series"], params["carries"])
     history = {name: np.array([math.nan if v is None else v for v in of]) for name, of in extra["history"].items()}
     members = jax.tree.map(jax.numpy.asarray, params["members"])
-    return Trained(saved.record.network, members, encoding, kept, history, tuple(extra["notes"]))
+    return Trained(saved.record.network, members, encoding, kept, history, tuple(extra["notes"]), extra["spread"])
 
 
 def _lists(value: Any) -> Any:

@@ -20,6 +20,8 @@ from jaxrnn.forecast.tables import Panel
 LEVEL = 0.8  # of the interval that is judged beside the median
 TRIED = 15  # steps in which the seconds of a step are found
 JUDGED = 2048  # series that are forecast for validation, at most
+ORIGINS = 64  # from which forecasts are judged in all, at least, where the series are long enough
+SPREADS = 1.0, 4.0  # the least and the most of it: what went well lately is no reason for narrower ones
 REPORTS = 12  # in a training, where nothing is said
 
 
@@ -87,33 +89,70 @@ def affordable(net: Network, windows: Windows, plan: Plan, judge: Any, seconds: 
     return max(1, int(seconds / step))
 
 
-def judge_of(net: Network, streams: Streams, judged: np.ndarray, K: int) -> Any:
-    """`params -> {"validation", "mase"}` on the last K steps of the judged series.
+class Judged(NamedTuple):
+    """Origins in the last steps of series, which are kept back from training: what a network says there, and what came.
 
-    validation: the pinball loss of 10, 50 and 90%, in the sizes of the series; mase: the absolute error of the median.
+    An origin is a row: a series as it was then.
     """
-    rows = np.flatnonzero(judged)[:: -(-int(judged.sum()) // JUDGED)]
-    ends = streams.lengths[rows]
-    some = streams._replace(starts=streams.starts[rows], lengths=ends)
-    some = some._replace(categories=streams.categories[rows], reals=streams.reals[rows])
-    own = np.arange(len(rows))
-    batch = some.window(own, ends - K - 1, 1, ends, ahead=K)
-    actual = some.window(own, ends - K, K, ends)["ys"].T
-    there = ~np.isnan(actual)
-    options: dict[str, Any] = {"levels": () if net.model.head == "point" else (LEVEL,)}
-    if net.model.strategy != "direct" and options["levels"]:
-        options |= {"key": jax.random.key(0), "paths": 50}
 
-    def judge(params):
-        carry = run_up(net, params, some, ends - K, steps=8 * K + 4 * max(net.model.reach, 32))
-        said = network.predict(net, params, carry, batch, **options)
+    net: Network
+    streams: Streams  # of rows, each up to the end of what is forecast from its origin
+    actual: np.ndarray  # [K, rows]
+
+    def said(self, params: Any, options: dict[str, Any]) -> Any:
+        """The `Prediction` of a network from all origins, leaves [..., K, rows]."""
+        net, ends, K = self.net, self.streams.lengths, self.net.model.horizon
+        batch = self.streams.window(np.arange(len(ends)), ends - K - 1, 1, ends, ahead=K)
+        carry = run_up(net, params, self.streams, ends - K, steps=8 * K + 4 * max(net.model.reach, 32))
+        return jax.tree.map(np.float64, jax.device_get(network.predict(net, params, carry, batch, **options)))
+
+    def options(self) -> dict[str, Any]:
+        """Those of `said`: the median and an interval of LEVEL, where there is one."""
+        model = self.net.model
+        options: dict[str, Any] = {"levels": () if model.head == "point" else (LEVEL,)}
+        return options | (
+            {"key": jax.random.key(0), "paths": 50} if model.strategy != "direct" and model.head != "point" else {}
+        )
+
+    def judge(self, params: Any) -> dict[str, float]:
+        """validation: the pinball loss of 10, 50 and 90%, in the sizes of the series; mase: the error of the median."""
+        said, there = self.said(params, self.options()), ~np.isnan(self.actual)
         bounds = ((1 - LEVEL) / 2, said.lower), ((1 + LEVEL) / 2, said.upper)
         quantiles = [(0.5, said.median), *((q, bound[0]) for q, bound in bounds if len(bound))]
-        off = [(q, actual - np.asarray(value, np.float64)) for q, value in quantiles]
+        off = [(q, self.actual - value) for q, value in quantiles]
         losses = np.mean([2 * np.maximum(q * e, (q - 1) * e) for q, e in off], 0)
         return {"validation": _mean(losses, there), "mase": _mean(np.abs(off[0][1]), there)}
 
-    return judge
+    def spread(self, members: list[Any]) -> float:
+        """The factor by which intervals are to be as wide for LEVEL of what came to be in them.
+
+        The distance of what came from the median, in units of the side of the interval that it is on, has this factor
+        as its quantile: conformalised quantile regression (Romano, Patterson and Candes 2019) with a product in place
+        of a sum, for series of all sizes at once.
+        """
+        said = [self.said(params, self.options()) for params in members]
+        lower, median, upper = (
+            np.median([getattr(one, name) for one in said], 0) for name in ("lower", "median", "upper")
+        )
+        off = self.actual - median
+        side = np.where(off > 0, upper[0] - median, median - lower[0])
+        there = ~np.isnan(off) & (side > 0)
+        return float(np.clip(np.quantile(np.abs(off[there]) / side[there], LEVEL), *SPREADS)) if there.any() else 1.0
+
+
+def judged_of(net: Network, streams: Streams, judged: np.ndarray, origins: int) -> Judged:
+    """The last `origins` from which K steps of each judged series came."""
+    series = np.flatnonzero(judged)[:: -(-int(judged.sum()) // JUDGED)]
+    rows, K = np.repeat(series, origins), net.model.horizon
+    ends = streams.lengths[rows] - np.tile(np.arange(origins), len(series))
+    some = streams._replace(starts=streams.starts[rows], lengths=ends)
+    some = some._replace(categories=streams.categories[rows], reals=streams.reals[rows])
+    return Judged(net, some, some.window(np.arange(len(rows)), ends - K, K, ends)["ys"].T)
+
+
+def origins_of(judged: np.ndarray, lengths: np.ndarray) -> int:
+    """How many origins of each judged series: one of many series, an eighth of the steps where there are few."""
+    return int(max(1, min(-(-ORIGINS // judged.sum()), lengths[judged].min() // 8)))
 
 
 def _mean(a: np.ndarray, there: np.ndarray) -> float:
