@@ -263,6 +263,18 @@ def test_the_loss_and_forecasts_continue_too(key):
 
 
 @pytest.mark.full
+def test_no_steps_and_any_number(key):
+    """After no steps a carry is what it was; and a program for any batch and time says what loops say."""
+    model, params, ys, options = made("seasonal", key)
+    end, _ = compiled(model)[0](params, None, ys, options)
+    alike(model.apply(params, end, ys[:0])[0], end, 0.0)
+    T_, b = jax.export.symbolic_shape("T, b")
+    run = jax.jit(lambda ys: model.apply(params, model.initial_carry(params, ys.shape[1:2]), ys)[1])
+    program = jax.export.export(run)(jax.ShapeDtypeStruct((T_, b, model.targets), "float64"))
+    assert_close(jax.tree.leaves(program.call(ys)), jax.tree.leaves(expected(model, params, ys, options, None)), TOL)
+
+
+@pytest.mark.full
 def test_what_came_before_may_be_given(key):
     """`before` is what is remembered of a series over which the cell has not run: its lags, seasons and scale."""
     model, params, ys, options = made("seasonal", key)

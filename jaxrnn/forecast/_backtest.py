@@ -157,12 +157,12 @@ def backtest(
         if not np.isnan(past).all():
             target[w, n, : len(came[:K])] = came[:K]
             scale[w, n], root[w, n] = (seasonal_error(past, season, squared=s) for s in (False, True))
-    takes = (~np.isnan(target)).any(2)
-    if not takes.any(1).all():
+    takes = np.any(~np.isnan(target), axis=2)
+    if not np.any(takes, axis=1).all():
         most = int(series.lengths.max())
         raise ValueError(
             f"windows: expected fewer than {W}, or a shorter horizon or step: nothing is known before the origin of "
-            f"window {int(takes.any(1).argmin())} that goes on after it; horizon {K}, step {apart}, "
+            f"window {int(np.any(takes, axis=1).argmin())} that goes on after it; horizon {K}, step {apart}, "
             f"and series of at most {most} steps"
         )
     left = int((~takes).sum())

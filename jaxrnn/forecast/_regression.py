@@ -43,10 +43,10 @@ def lagged_regression(
     if lags is None:
         week = range(7 * season - 2, 7 * season + 3) if season % 24 == 0 else ()
         lags = [lag for lag in (*range(1, max(3 * season, 12) + 1), *week) if lag <= min(T // 3, (T - ahead) // 2)]
-    lags = np.array(sorted({checks.positive(lag, "lags") for lag in lags}), int)
+    back = np.array(sorted({checks.positive(lag, "lags") for lag in lags}), int)
     if not isinstance(ridge, int | float) or not ridge >= 0:
         raise ValueError(f"ridge: expected a number of at least 0, got {ridge!r}")
-    reach = max(max(lags, default=T), span)
+    reach = max(max(back, default=T), span)
     rows = T - ahead + 1 - reach  # examples: all lags, and all steps ahead
     whole = np.abs(y).max(initial=0) or 1.0  # so that no square overflows
     y, last = y / whole, np.full(horizon, y[-1] if T else np.nan)
@@ -55,16 +55,16 @@ def lagged_regression(
     means = np.convolve(y, np.full(span, 1 / span), "valid")  # of the span before t at t - span
     at = reach + np.arange(rows)  # of the first target
     steps, center = at[:, None] + np.arange(ahead), means[at - span][:, None]
-    inputs = y[at[:, None] - lags] - center
+    inputs = y[at[:, None] - back] - center
     size = float(inputs.std()) or 1.0
     weights, constant, deviation = _ridge(inputs / size, (y[steps] - center) / size, there[steps], ridge)
     if recursive:
         full = np.zeros(reach)
-        full[lags - 1] = weights[:, 0]
+        full[back - 1] = weights[:, 0]
         full[:span] += (1 - weights.sum()) / span
         mean, deviation = _recursive(y, full, size * constant[0], deviation[0], K)
     else:
-        mean = means[-1] + (y[T - lags] - means[-1]) @ weights + size * constant
+        mean = means[-1] + (y[T - back] - means[-1]) @ weights + size * constant
     return said((whole * mean)[gap:], (whole * size * deviation)[gap:])
 
 
@@ -80,7 +80,7 @@ def _ridge(inputs, targets, there, ridge):
             continue
         mean, center = x.mean(0), y.mean(0)
         # All that is needed of [x y] is its triangle: the rows are many, the lags few.
-        triangle = np.linalg.qr(np.concatenate([x - mean, y - center], 1), mode="r")
+        triangle: Any = np.linalg.qr(np.concatenate([x - mean, y - center], 1), mode="r")
         u, s, vt = np.linalg.svd(triangle[: len(mean), : len(mean)], full_matrices=False)
         kept = s > s[0] * len(x) * np.finfo(float).eps
         shrunk = np.divide(s, s**2 + ridge, out=np.zeros_like(s), where=kept)

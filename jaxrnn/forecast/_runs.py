@@ -48,7 +48,7 @@ def forecasts_of(
                 model = said if hasattr(said, "predict") else None
             if model is not None:
                 past, there = past.take(asked[there]), np.flatnonzero(asked)
-                options = {}
+                options: dict[str, Any] = {}
                 if isinstance(model, Trained) and model.encoding.future:
                     options = {"future": between(panel.take(there), ends[there], ends[there] + K)}
                 said = model.predict(past, levels=levels, **options)

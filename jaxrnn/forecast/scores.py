@@ -203,7 +203,7 @@ def summary(
 
     def average(losses, there=there, root=False):
         first = mean(losses, there, within, keepdims=True)
-        both = mean(np.sqrt(first) if root else first, there.any(within, keepdims=True), rest, keepdims=True)
+        both = mean(np.sqrt(first) if root else first, np.any(there, axis=within, keepdims=True), rest, keepdims=True)
         return np.squeeze(both, over)[()]
 
     def scaled(losses, by=scale, root=False):

@@ -62,7 +62,7 @@ def closed(model: Any, cell: Carry, look: Look, time: Any, lengths: Any) -> Carr
         return cell
     last = None
     if model.causal:
-        last = last_step(look.scale, lengths)
+        last = look.before.scale if time == 0 else last_step(look.scale, lengths)
         if lengths is not None:  # of a row without a step, that from before
             some = (clipped(lengths, 0, time) > 0)[..., None]
             last = jax.tree.map(lambda a, b: jnp.where(some, a, jnp.asarray(b, a.dtype)), last, look.before.scale)

@@ -147,7 +147,7 @@ class Forecaster(Record):
 
     def _look(self, carry, ys, observed, scale, given: Inputs) -> Look:
         """What T steps see; scale: None if it is causal, or there is none."""
-        T, before = len(ys), carries.opened(self, carry, ys.shape[1:-1], ys.dtype)
+        T, before = ys.shape[0], carries.opened(self, carry, ys.shape[1:-1], ys.dtype)
         line, known = memory.line(before.values, ys, observed), None
         if self.causal:
             scale, known = carries.scale_at(self, line, before.scale, T, self.reach)

@@ -85,7 +85,7 @@ def _hypot(a, b):
 
 def held(values: jax.Array, known: jax.Array, before: jax.Array) -> jax.Array:
     """[T, ..., N]: each value if it is known, else the last known one, else `before` [..., N]."""
-    steps = jnp.arange(len(values), dtype=jnp.int32).reshape(-1, *[1] * (known.ndim - 1))
+    steps = jnp.arange(values.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (known.ndim - 1))
     at = jax.lax.cummax(jnp.where(known, steps, -1), axis=0)
     last = jnp.take_along_axis(values, jnp.maximum(at, 0), 0)
     return jnp.where(at >= 0, last, jnp.asarray(before, values.dtype)[None])
