@@ -64,15 +64,8 @@ THIRDS = {
 }
 
 
-# Tables of the full half that have a row for each cell: each second, for time; JAXRNN_ALL_CELLS=1 asks for all.
-SECONDS = {
-    "test_catalogue": "test_values_and_gradients test_a_cell_is_a_value",
-    "test_cells": "test_carry_types_are_closed test_value",
-    "test_compositions_rows": "test_half_types_are_closed test_shapes_will_do",
-    "test_unroll": "test_rows test_padding_is_not_seen test_reset_forgets_nan",
-    "test_save": "test_every_cell_and_composition",
-    "test_onnx_live": "test_scan",
-}
+# A table of so many rows in the full half gives each second, for time; JAXRNN_ALL_CELLS=1 asks for all.
+LONG = 16
 
 
 def pytest_collection_modifyitems(config, items):
@@ -85,12 +78,15 @@ def pytest_collection_modifyitems(config, items):
             if rows[item.path, item.originalname] % 3:
                 item.add_marker(pytest.mark.full)
             rows[item.path, item.originalname] += 1
-    seen, left = collections.Counter(), []
-    for item in [] if os.environ.get("JAXRNN_ALL_CELLS") else items:
-        if item.originalname in SECONDS.get(item.path.stem, "").split() and item.get_closest_marker("full"):
-            seen[item.path, item.originalname] += 1
-            if seen[item.path, item.originalname] % 2 == 0:
-                left.append(item)
+    if os.environ.get("JAXRNN_ALL_CELLS"):
+        return
+    full = [item for item in items if item.get_closest_marker("full")]
+    count, seen, left = collections.Counter((i.path, i.originalname) for i in full), collections.Counter(), []
+    for item in full:
+        table = item.path, item.originalname
+        seen[table] += 1
+        if count[table] >= LONG and seen[table] % 2 == 0:
+            left.append(item)
     if left:
         config.hook.pytest_deselected(items=left)
         gone = set(map(id, left))
