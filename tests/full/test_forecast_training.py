@@ -55,10 +55,8 @@ def test_it_is_ahead_of_last_season(rng):
 @pytest.mark.parametrize(
     ("head", "strategy"),
     [
-        ("student_t", "direct"),
-        ("point", "direct"),
+        ("negative_binomial", "direct"),
         ("gaussian", "recursive"),
-        ("negative_binomial", "recursive"),
         ("point", "recursive"),
     ],
 )
@@ -99,7 +97,7 @@ def test_minutes(rng):
     """About as long as said, with what is compiled."""
     series, _ = waves(rng, 4, 60)
     began = time.perf_counter()
-    model = forecast.fit(series, K, minutes=0.1, **FIT)
+    model = forecast.fit(series, K, minutes=0.1, validate=False, **FIT)
     assert time.perf_counter() - began < 120  # far above: a machine may have other things to do
     assert model.history["step"][-1] >= 1
 
@@ -111,7 +109,14 @@ def test_what_is_known_ahead_is_used(rng):
     price, weather = rng.standard_normal((2, 300))
     y = 5 + price + 0.02 * rng.standard_normal(300)
     table |= {"y": y, "price": price, "weather": weather}
-    options = FIT | {"seasons": (), "steps": 300, "rate": 1e-2, "scaling": None, "key": jax.random.key(2)}
+    options = FIT | {
+        "seasons": (),
+        "steps": 300,
+        "rate": 1e-2,
+        "scaling": None,
+        "validate": False,
+        "key": jax.random.key(2),
+    }
     model = forecast.fit(table, K, future=("price",), past=("weather",), **options)
     ahead = rng.standard_normal(3 * K)
     future = {"unique_id": np.repeat(["a", "b", "c"], K), "ds": np.tile(100 + np.arange(K), 3), "price": ahead}
@@ -125,7 +130,7 @@ def test_strange_series_are_trained_beside_others(rng):
     series, coming = waves(rng, 8)
     odd = [np.full(50, 3.0), np.zeros(50), np.full(50, np.nan), np.where(np.arange(90) == 40, 1e20, series[0][:90])]
     odd += [np.array([1.0]), np.array([1.0, 2.0, 4.0])]
-    options = FIT | {"key": jax.random.key(0), "steps": 150, "rate": 1e-2}
+    options = FIT | {"key": jax.random.key(0), "steps": 150, "rate": 1e-2, "validate": False}
     with pytest.warns(UserWarning, match="2 series with fewer than two values are not trained on, such as 10"):
         both = forecast.fit([*series, *odd], K, **options)
     alone = forecast.fit(series, K, **options)
