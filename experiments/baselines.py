@@ -92,8 +92,9 @@ def lagged_network(
         return jnp.where(there, squares, 0).sum() / jnp.maximum(there.sum(), 1)
 
     k1, k2 = jax.random.split(jax.random.key(seed))
-    data, how = (contexts.astype("float32"), targets.astype("float32")), {"rate": rate, "decay": 1e-2}
-    params = train.learn(loss, init(k1), data, key=k2, steps=steps, batch=64, **how, progress=False).params
+    data = contexts.astype("float32"), targets.astype("float32")
+    learnt = train.learn(loss, init(k1), data, key=k2, steps=steps, batch=64, rate=rate, decay=1e-2, progress=False)
+    params = learnt.params
 
     def center(contexts):
         return np.asarray(apply(params, jnp.asarray(contexts, "float32")), float)

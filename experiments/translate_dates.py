@@ -101,6 +101,9 @@ class Dates(NamedTuple):
     target: jax.Array  # [T, N] int32
 
 
+AXES: Any = Dates(1, 0, 1)  # pyright: ignore[reportArgumentType] - where the rows are
+
+
 def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) -> tuple[list, list, list]:
     """(params of each seed, curves [seeds, points] of (update, loss, right), what each says of what is new)."""
     updates = len(learnt.lengths) // options.batch
@@ -124,7 +127,7 @@ def train(model: Any, learnt: Dates, new: Dates, options: Options, name: str) ->
             curve.append([row["step"], row["loss"], right])
 
         params = jaxrnn.train.learn(
-            loss, model.init(k1), learnt, axis=Dates(1, 0, 1), key=k2, steps=points * stretch, every=stretch,
+            loss, model.init(k1), learnt, axis=AXES, key=k2, steps=points * stretch, every=stretch,
             batch=options.batch, rate=options.rate, decay=0.0, on_report=judge, progress=False,
         ).params  # fmt: skip
         found, curves, said = [*found, params], [*curves, curve], [*said, np.asarray(write(params))]
