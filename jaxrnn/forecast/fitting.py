@@ -112,7 +112,7 @@ def fit(
     unit = unit_of(net, data)
     streams = encoding.streams(data, *unit)
     judged = judgeable(data, horizon) if validate else np.zeros(len(data), bool)
-    origins = origins_of(judged, streams.lengths) if judged.any() else 1
+    origins = origins_of(judged, streams.lengths, horizon) if judged.any() else 1
     if validate and not judged.any():
         notes.append(f"trained without validation: no series has values before and in its last {horizon} steps")
     until = streams.lengths - (horizon + origins - 1) * judged

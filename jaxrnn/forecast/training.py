@@ -108,11 +108,10 @@ class Judged(NamedTuple):
 
     def options(self) -> dict[str, Any]:
         """Those of `said`: the median and an interval of LEVEL, where there is one."""
-        model = self.net.model
-        options: dict[str, Any] = {"levels": () if model.head == "point" else (LEVEL,)}
-        return options | (
-            {"key": jax.random.key(0), "paths": 50} if model.strategy != "direct" and model.head != "point" else {}
-        )
+        if self.net.model.head == "point":
+            return {"levels": ()}
+        drawn = {} if self.net.model.strategy == "direct" else {"key": jax.random.key(0), "paths": 50}
+        return {"levels": (LEVEL,), **drawn}
 
     def judge(self, params: Any) -> dict[str, float]:
         """validation: the pinball loss of 10, 50 and 90%, in the sizes of the series; mase: the error of the median."""
@@ -150,9 +149,13 @@ def judged_of(net: Network, streams: Streams, judged: np.ndarray, origins: int) 
     return Judged(net, some, some.window(np.arange(len(rows)), ends - K, K, ends)["ys"].T)
 
 
-def origins_of(judged: np.ndarray, lengths: np.ndarray) -> int:
-    """How many origins of each judged series: one of many series, an eighth of the steps where there are few."""
-    return int(max(1, min(-(-ORIGINS // judged.sum()), lengths[judged].min() // 8)))
+def origins_of(judged: np.ndarray, lengths: np.ndarray, K: int) -> int:
+    """How many origins of each judged series: one of many series, more where there are few.
+
+    At most an eighth of the steps of the shortest, and a third of those before its last K.
+    """
+    least = int(lengths[judged].min())
+    return max(1, min(-(-ORIGINS // int(judged.sum())), least // 8, (least - K) // 3))
 
 
 def _mean(a: np.ndarray, there: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 import support
 
 from jaxrnn import forecast
+from jaxrnn.forecast import training
 
 K, SEASON = 6, 12
 FIT = {"freq": 1, "seasons": (SEASON,), "hidden": 8, "readout_size": 16, "batch": 16, "progress": False, "cell": "gru"}
@@ -166,3 +168,45 @@ def test_refused(options, said, rng):
     series, _ = waves(rng, 4, 40)
     with pytest.raises(ValueError, match=said):
         forecast.fit(series, K, **(FIT | options))
+
+
+@support.lenient()
+def test_intervals_are_as_wide_as_the_last_steps_say(rng, tmp_path, monkeypatch):
+    """The factor is the 80% quantile of what came, in sides of the intervals that a loop over origins asks for."""
+    monkeypatch.setattr(training, "SPREADS", (0.0, 1e9))
+    series = {"a": 5 + rng.standard_normal(50), "b": 700 + 40 * rng.standard_normal(64)}
+    series["b"][-4] = np.nan
+
+    def table(until):
+        parts = {name: y[: len(y) - back] for (name, y), back in zip(series.items(), until, strict=True)}
+        ids = np.repeat([*parts], [*map(len, parts.values())])
+        ds = np.concatenate([np.arange(len(y)) for y in parts.values()])
+        return {"unique_id": ids, "ds": ds, "y": np.concatenate([*parts.values()])}
+
+    model = forecast.fit(table((0, 0)), K, **FIT, steps=3, refit=False, key=jax.random.key(2))
+    bare, off = dataclasses.replace(model, spread=1.0), []
+    for back in range(6):  # an eighth of 50 steps
+        said = bare.predict(table((K + back, K + back)))
+        for i, y in enumerate(series.values()):
+            for k in range(K):
+                came, middle = y[len(y) - K - back + k], said["median"][i * K + k]
+                side = said["hi-80" if came > middle else "lo-80"][i * K + k]
+                off.append((came - middle) / (side - middle))
+    expected = np.nanquantile(off, 0.8)
+    np.testing.assert_allclose(model.spread, expected, rtol=2e-3)  # float32, from carries of other lengths
+    assert abs(expected - 1) > 0.05
+    wide, narrow = model.predict(), bare.predict()
+    for side in ("lo-80", "hi-80"):
+        bound = wide["median"] + model.spread * (narrow[side] - narrow["median"])
+        np.testing.assert_allclose(wide[side], bound, rtol=1e-12)
+    model.save(tmp_path / "file")
+    assert forecast.load(tmp_path / "file").spread == model.spread
+
+
+@pytest.mark.parametrize(("count", "length", "horizon", "expected"), [
+    (1, 232, 11, 29), (1, 51, 48, 1), (1, 60, 48, 4), (2, 40, 4, 5), (10, 400, 12, 7), (414, 700, 48, 1), (1, 9, 6, 1),
+])  # fmt: skip
+def test_origins_leave_something_to_learn_from(count, length, horizon, expected):
+    judged, lengths = np.ones(count, bool), np.full(count, length)
+    assert training.origins_of(judged, lengths, horizon) == expected
+    assert length - horizon - expected + 1 > 1
