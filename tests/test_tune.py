@@ -22,12 +22,10 @@ def arguments(key, rng):
 
 
 def race_of(**least):
-    """In place of the race: runs each program once, and says these milliseconds; counts the races."""
+    """In place of the race: says these milliseconds, and counts the races."""
 
     def race(calls, seconds):
         race.times += 1
-        for call in calls.values():
-            call()
         return {name: float(least.get(name, 9)) for name in calls}
 
     race.times = 0
@@ -38,6 +36,7 @@ def test_the_fastest_is_chosen_and_kept(arguments, tmp_path, monkeypatch):
     """A second call with the same program reads the file; another shape, gradient, engine or cell is measured."""
     race = race_of(scan=3, deferred=2)
     monkeypatch.setattr(_tune, "_race", race)
+    monkeypatch.setattr(_tune, "_program", lambda *_: None)  # the race does not run it; `test_a_real_race` does
     cache = tmp_path / "engines.json"
     first = jaxrnn.tune(CELL, *arguments, cache=cache)
     assert first.engine is jaxrnn.engines.deferred and first.measured and race.times == 1
