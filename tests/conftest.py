@@ -66,7 +66,7 @@ THIRDS = {
 
 
 # A table of so many rows in the full half gives each third, for time; JAXRNN_ALL_CELLS=1 asks for all.
-LONG = 12
+LONG = 6
 
 
 def pytest_collection_modifyitems(config, items):
