@@ -171,7 +171,8 @@ def directive(full: str, value: object) -> Iterator[str]:
     elif callable(value) and not isinstance(value, records.VALUES):
         yield from [f".. autofunction:: {full}", ""]
     else:
-        yield from [f".. py:data:: {full}", "", f"    {records.about(full, value)}", ""]
+        module, _, name = full.rpartition(".")
+        yield from [f".. py:data:: {name}", f"    :module: {module}", "", f"    {records.about(full, value)}", ""]
 
 
 def docstring(app, what, name, value, options, lines) -> None:
@@ -193,6 +194,8 @@ def missing(app, env, node, content):
     value = found(text)
     if value is None and node.get("py:module"):
         value = found(f"{node['py:module']}.{text}")
+    if value is None:
+        value = found(f"jaxrnn._core.cell.{text}")
     try:
         full = names().get(id(value))
     except TypeError:

@@ -16,6 +16,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import api  # noqa: E402 - the folder is on the path from here on
 import mathematics  # noqa: E402
+import pictures  # noqa: E402
 
 import jaxrnn  # noqa: E402
 
@@ -72,4 +73,5 @@ toc_object_entries_show_parents = "hide"
 def setup(app):
     """The hooks, each in a file of its own."""
     mathematics.setup(app)
+    pictures.setup(app)
     api.setup(app)
