@@ -188,6 +188,11 @@ def docstring(app, what, name, value, options, lines) -> None:
         lines += records.fields(value, link)
 
 
+def signature(app, what, name, value, options, text, returns):
+    """`autodoc-process-signature`: a default that is a function without a name is no text that Python reads."""
+    return (re.sub(r"<function [^ ]*?(?:<lambda>)?>|<[^<>]*>", "...", text) if text else text), returns
+
+
 def missing(app, env, node, content):
     """`missing-reference`: a name that stands in a signature, which knows things by the modules that define them."""
     text = node.get("reftarget", "")
@@ -217,4 +222,5 @@ def setup(app):
     """Sphinx's hooks."""
     app.connect("builder-inited", lambda app: write())
     app.connect("autodoc-process-docstring", docstring)
+    app.connect("autodoc-process-signature", signature)
     app.connect("missing-reference", missing)
