@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -38,12 +39,13 @@ def test_code_runs(page, tmp_path, monkeypatch):
         for package in needs[1].split(", "):
             pytest.importorskip(package, reason=f"{page} shows {package}")
     monkeypatch.chdir(tmp_path)
-    scope = {"__name__": "page"}
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # where pickle looks for what the page defines
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start(1))
         code = compile("\n" * line + block[1], str(ROOT / page), "exec")  # so that a traceback has the page's own line
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(code, scope)
+            exec(code, module.__dict__)
         if block[2] is not None and not doctest.OutputChecker().check_output(block[2], printed.getvalue(), PRINTED):
             pytest.fail(f"{page}:{line}: the page has\n{block[2]}\nand this is printed:\n{printed.getvalue()}")
 
