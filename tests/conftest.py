@@ -67,6 +67,7 @@ THIRDS = {
 
 # A table of so many rows in the full half gives each third, for time; JAXRNN_ALL_CELLS=1 asks for all.
 LONG = 6
+WHOLE = {"test_pages"}  # but for these, where a row is a page whose code nothing else runs
 
 
 def pytest_collection_modifyitems(config, items):
@@ -86,7 +87,7 @@ def pytest_collection_modifyitems(config, items):
     for item in full:
         table = item.path, item.originalname
         seen[table] += 1
-        if count[table] >= LONG and seen[table] % 3 != 1:
+        if count[table] >= LONG and seen[table] % 3 != 1 and item.path.stem not in WHOLE:
             left.append(item)
     if left:
         config.hook.pytest_deselected(items=left)
