@@ -15,6 +15,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import api  # noqa: E402 - the folder is on the path from here on
+import in_browser  # noqa: E402
+import links  # noqa: E402
 import mathematics  # noqa: E402
 import pictures  # noqa: E402
 
@@ -39,7 +41,7 @@ include_patterns = [
 ]
 exclude_patterns = ["docs/_build", "docs/node_modules", ".*", "runs", "jaxrnn", "tests", "**/README.rst"]
 
-# Every reference must lead somewhere. `api.missing` finds public names, and lets those of other libraries be: their
+# Every reference must lead somewhere. `links.missing` finds public names, and lets those of other libraries be: their
 # inventories are on the network.
 nitpicky = True
 
@@ -72,6 +74,8 @@ toc_object_entries_show_parents = "hide"
 
 def setup(app):
     """The hooks, each in a file of its own."""
+    in_browser.setup(app)
+    links.setup(app)
     mathematics.setup(app)
     pictures.setup(app)
     api.setup(app)

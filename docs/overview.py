@@ -1,6 +1,6 @@
 """docs/overview.svg, the figure of README.md and of the start page, from the tables in benchmarks/results.
 
-    python docs/overview.py
+python docs/overview.py
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def draw():
     left.invert_yaxis()
     left.axvline(1, color=INK, linewidth=0.8)
     left.set_xlim(0.6, max(bars.values()) * 1.12)
-    left.set_title("Their time over ours, of a gradient (eight shapes, 2 cores)", fontsize=10, color=INK)
+    left.set_title("Their time over ours, of a gradient", fontsize=10, color=INK)
     rows = [row for row in records("memory") if row["loss of"] == "last carry"]
     for engine, colour in (("scan", GREY), ("deferred", BLUE), ("checkpointed", GREEN)):
         of = [row for row in rows if row["engine"] == engine]

@@ -66,7 +66,11 @@ def text(name: str) -> str:
 def machine(name: str) -> str:
     """The processor and what else the first line of a table says of it."""
     said = dict(part.strip().partition(" ")[::2] for part in text(name).splitlines()[0].split(";"))
-    parts = [said["device"], *(f"{said[key]} {key}" for key in ("cores", "threads") if key in said), f"jax {said['jax']}"]
+    parts = [
+        said["device"],
+        *(f"{said[key]} {key}" for key in ("cores", "threads") if key in said),
+        f"jax {said['jax']}",
+    ]
     return ", ".join(parts)
 
 
@@ -138,7 +142,8 @@ def above(name: str) -> str:
     lost = sum(ratio > 1 if small else ratio < 1 for ratio in ratios)
     what = "above 1 (orange) this costs more than without" if small else "below 1 (orange) the other is the faster"
     alt = f"A bar for each row and ratio of the table below, on a logarithmic axis; {lost} are on the losing side of 1"
-    return f"# {title}\n\n{what[0].upper()}{what[1:]}. The table has the numbers.\n\n![{alt}](/docs/_build/pictures/{name}.svg)\n\n"
+    said = f"{what[0].upper()}{what[1:]}. The table has the numbers."
+    return f"# {title}\n\n{said}\n\n![{alt}](/docs/_build/pictures/{name}.svg)\n\n"
 
 
 def source_read(app, docname, content) -> None:

@@ -1,4 +1,4 @@
-"""The figure of each cell in docs/cells.md: `make cells` writes them to docs/responses, `python docs/responses.py lem` one.
+"""The figure of each cell in docs/cells.md, in docs/responses: `make cells`; one: `python docs/responses.py lem`.
 
 On the left what a new cell of 32 units does: y of four of them, for an input of zeros with one pulse and, later, a
 plateau. On the right how much of an input is still in the output k steps later: the norm of the derivative of a random
@@ -8,8 +8,8 @@ sum of y_t by x_{t-k}, with an Elman network beside it, for inputs of noise. No 
 from __future__ import annotations
 
 import functools
-import io
 import inspect
+import io
 import re
 import sys
 from pathlib import Path
@@ -86,7 +86,9 @@ def draw(name: str) -> Figure:
     right.set_ylim(1e-8, 1e3)
     right.set_yticks([1e-8, 1e-4, 1], ["1e-8", "1e-4", "1"])
     right.minorticks_off()
-    right.set_title(f"norm of d y(t) / d x(t-k); dashed: {'the same' if name == 'elman' else 'elman'}", fontsize=8, color=INK)
+    right.set_title(
+        f"norm of d y(t) / d x(t-k); dashed: {'the same' if name == 'elman' else 'elman'}", fontsize=8, color=INK
+    )
     right.set_xlabel("k", fontsize=8, color=INK)
     for axis in (left, right):
         axis.tick_params(labelsize=7, colors=INK)
