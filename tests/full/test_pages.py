@@ -26,7 +26,19 @@ WITH_CODE = [page for page in PAGES if "```python\n" in TEXT[page]]
 # A block of Python and, where a block marked `text` follows at once, what it prints; `...` stands for anything.
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.S | re.M)
 NEEDS = re.compile(r"<!-- needs: (.*?) -->")  # packages that a page runs beside the library's own
-ROOMS = "data decode diagnostics engines forecast initializers interop models ragged testing train".split()
+ROOMS = [
+    "data",
+    "decode",
+    "diagnostics",
+    "engines",
+    "forecast",
+    "initializers",
+    "interop",
+    "models",
+    "ragged",
+    "testing",
+    "train",
+]
 PRINTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
