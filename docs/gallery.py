@@ -46,8 +46,8 @@ SHOWN = (
         "gradient_flow",
         "How much of a loss's gradient is left k steps before it, and what helps?",
         "At the start the logarithm falls by 0.49 to 0.59 a step for tanh, 0.06 to 0.09 with orthogonal weights, "
-        "0.28 to 0.31 for an LSTM and 0.04 to 0.07 with forget bias 1. The largest Lyapunov exponent, measured by itself, is "
-        "within 0.03 of the slope.",
+        "0.28 to 0.31 for an LSTM and 0.04 to 0.07 with forget bias 1. The largest Lyapunov exponent, measured by "
+        "itself, is within 0.03 of the slope.",
         "The gradient's norm against the distance in steps, before and after training, for several cells.",
     ),
     Shown(
