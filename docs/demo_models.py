@@ -1,14 +1,15 @@
-"""The two small models of the demo, which docs/demo/models/ holds: how they were made.
+"""Makes the two small models of the demo, which docs/demo/models/ holds.
 
     python -m experiments.char_lm --hidden 256 --embedding 32 --steps 3600 --every 400
-    python docs/demo_models.py writer runs/char_lm-1        its kernels in int8, in writer.safetensors
-    python docs/demo_models.py forecaster                   trains forecaster.safetensors, on series that it draws
+    python docs/demo_models.py writer runs/char_lm-1        that run, its kernels in int8: writer.safetensors
+    python docs/demo_models.py forecaster                   trains one on series that `drawn` makes: forecaster.safetensors
 
-No series of the world is in the forecaster: each batch of its training is drawn anew by `drawn`.
+No series of the world is in the forecaster.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from experiments.description import load_description
 from jaxrnn import interop, models, train
 
 MODELS = Path(__file__).parent / "demo" / "models"
-LEVELS = (0.5, 0.8, 0.95)  # the intervals of the fan
-QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # their ends, and the median
+QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # the ends of the fan's intervals, and the median
 HORIZON, LONGEST = 24, 240  # K, and T of what is trained on
 
 
@@ -68,9 +68,7 @@ def _series(key: jax.Array) -> jax.Array:
 
 def forecaster(path: Path, steps: int = 2500) -> None:
     """Train it, on origins up to one horizon after what is known, and save it in int8."""
-    model = models.forecaster(
-        jaxrnn.gru(128), HORIZON, head="quantile", quantiles=QUANTILES, scaling="standard", readout_size=None
-    )
+    model = models.forecaster(jaxrnn.gru(128), HORIZON, head="quantile", quantiles=QUANTILES, scaling="standard")
 
     def loss(params, batch, key):
         ys, known = batch
@@ -81,14 +79,23 @@ def forecaster(path: Path, steps: int = 2500) -> None:
     learnt = train.learn(
         loss, model.init(jax.random.key(0)), drawn, key=jax.random.key(1), steps=steps, rate=4e-3, progress="lines"
     )
-    jaxrnn.save(path, model, interop.quantize(learnt.params))
+    source = (
+        f"A GRU of 128 units, trained by docs/demo_models.py for {steps} updates on made-up series alone: sums of trends, "
+        "seasons, noise and random walks, drawn anew for each update. It has seen no series of the world. Kernels in int8."
+    )
+    jaxrnn.save(path, model, interop.quantize(learnt.params), extra={"from": source})
 
 
 def writer(run: Path, path: Path) -> None:
     """The model of a run of experiments.char_lm, in int8, with its vocabulary."""
     model, vocabulary, _ = load_description(run)
     params = train.Checkpoints(run).restore_params(model)
-    jaxrnn.save(path, model, interop.quantize(params), vocabulary=vocabulary)
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    source = (
+        f"An LSTM, trained by make train (experiments.char_lm) for {last['step']} updates on the modules of Python's standard "
+        f"library: {last['held_out']:.2f} bits per character of what was held out, before its kernels were rounded to int8."
+    )
+    jaxrnn.save(path, model, interop.quantize(params), vocabulary=vocabulary, extra={"from": source})
 
 
 if __name__ == "__main__":
