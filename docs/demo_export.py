@@ -71,7 +71,7 @@ def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, sou
 
 
 def forecaster(path: Path = MODELS / "forecaster.safetensors") -> tuple[bytes, dict]:
-    """(ONNX over time: xs.y, xs.location, xs.scale [T, B, 1], carry.* -> ys [T, B, K, 1, Q]; what the page knows of it).
+    """(ONNX over time: xs.y, xs.location, xs.scale [T, B, 1], carry.* -> ys [T, B, K, 1, Q]; what the page knows).
 
     ys are the quantiles of the next K values after each step, of which the page shows those after the last.
     """

@@ -2,7 +2,7 @@
 
     python -m experiments.char_lm --hidden 256 --embedding 32 --steps 3600 --every 400
     python docs/demo_models.py writer runs/char_lm-1        that run, its kernels in int8: writer.safetensors
-    python docs/demo_models.py forecaster                   trains one on series that `drawn` makes: forecaster.safetensors
+    python docs/demo_models.py forecaster                   trains one on what `drawn` makes: forecaster.safetensors
 
 No series of the world is in the forecaster.
 """
@@ -80,8 +80,9 @@ def forecaster(path: Path, steps: int = 2500) -> None:
         loss, model.init(jax.random.key(0)), drawn, key=jax.random.key(1), steps=steps, rate=4e-3, progress="lines"
     )
     source = (
-        f"A GRU of 128 units, trained by docs/demo_models.py for {steps} updates on made-up series alone: sums of trends, "
-        "seasons, noise and random walks, drawn anew for each update. It has seen no series of the world. Kernels in int8."
+        f"A GRU of 128 units, trained by docs/demo_models.py for {steps} updates on made-up series alone: sums of "
+        "trends, seasons, noise and random walks, drawn anew for each update. It has seen no series of the world. "
+        "Kernels in int8."
     )
     jaxrnn.save(path, model, interop.quantize(learnt.params), extra={"from": source})
 
@@ -92,8 +93,9 @@ def writer(run: Path, path: Path) -> None:
     params = train.Checkpoints(run).restore_params(model)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     source = (
-        f"An LSTM, trained by make train (experiments.char_lm) for {last['step']} updates on the modules of Python's standard "
-        f"library: {last['held_out']:.2f} bits per character of what was held out, before its kernels were rounded to int8."
+        f"An LSTM, trained by make train (experiments.char_lm) for {last['step']} updates on the modules of Python's "
+        f"standard library: {last['held_out']:.2f} bits per character of what was held out, before its kernels were "
+        "rounded to int8."
     )
     jaxrnn.save(path, model, interop.quantize(params), vocabulary=vocabulary, extra={"from": source})
 

@@ -13,6 +13,7 @@ addEventListener("DOMContentLoaded", async () => {
   } catch (error) {
     return say(`The model could not be started: ${error.message}`, true);
   }
+  demo.forecaster = model; // for whoever opens the console
   const { horizon, quantiles, from } = model.about;
   at("from").textContent = from;
   at("model").textContent = model.about.model;
@@ -34,6 +35,7 @@ addEventListener("DOMContentLoaded", async () => {
     waiting = values;
     if (busy) return;
     busy = true;
+    at("plot").setAttribute("aria-busy", "true");
     try {
       while (waiting) {
         const now = waiting;
@@ -52,6 +54,7 @@ addEventListener("DOMContentLoaded", async () => {
       say(`No forecast: ${error.message}`, true);
     }
     busy = false;
+    at("plot").setAttribute("aria-busy", "false");
   };
 
   const table = (rows) => {
@@ -92,8 +95,8 @@ addEventListener("DOMContentLoaded", async () => {
     button.addEventListener("click", () => take(values));
     return button;
   }));
-  at("flat").addEventListener("click", () => {
-    take(new Array(96).fill(50));
+  at("calm").addEventListener("click", () => {
+    take(demo.wave());
     at("plot").focus();
   });
   take(Object.values(examples)[0]);

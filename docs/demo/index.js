@@ -78,10 +78,6 @@ addEventListener("DOMContentLoaded", async () => {
       if (!running) return "Stopped while it read the beginning.";
       until = performance.now() + 12;
     }
-    if (next !== null) {
-      await writer.read(next);
-      gates.push(writer.symbols[next], writer.gates);
-    }
     const began = performance.now();
     let written = 0;
     const speed = () => Math.round(written / Math.max(1e-3, (performance.now() - began) / 1000));
@@ -90,13 +86,15 @@ addEventListener("DOMContentLoaded", async () => {
       let piece = "";
       do {
         if (chosen.pace && written >= ((performance.now() - began) / 1000) * chosen.pace) break;
+        if (next !== null) {
+          await writer.read(next);
+          gates.push(writer.symbols[next], writer.gates);
+        }
         next = writer.choose(chosen);
         piece += writer.decode(next);
         count++;
-        if (++written === chosen.length) break;
-        await writer.read(next);
-        gates.push(writer.symbols[next], writer.gates);
-      } while (performance.now() < until);
+        written++;
+      } while (written < chosen.length && performance.now() < until);
       show(piece);
       gates.draw();
       at("count").textContent = count.toLocaleString("en");
@@ -124,9 +122,9 @@ addEventListener("DOMContentLoaded", async () => {
         given = "\n";
         note = "There was nothing to begin with: it began after a line break. ";
       }
-      if (given.length > 10000) {
-        given = given.slice(-10000);
-        note = "It read the last 10,000 characters of the beginning. ";
+      if (given.length > 2000) {
+        given = given.slice(-2000);
+        note = "It read the last 2,000 characters of the beginning. ";
       }
       const { numbers, unknown } = writer.encode(given);
       if (unknown.length) {

@@ -10,15 +10,19 @@ const MISSING = new Set(["", "nan", "na", "n/a", "null", "none", "-", "?", "."])
 Numbers stand between blanks, commas, semicolons or line breaks. Lines that all have the same number of cells, more than
 one, are a table, whose last column is taken, with or without a line of names above it. */
 demo.parse = (text) => {
+  const notes = [];
+  if (/[;\t]/.test(text) && /\d,\d/.test(text)) {
+    text = text.replace(/(\d),(?=\d)/g, "$1.");
+    notes.push("Read commas as decimal points, for semicolons or tabs stand between.");
+  }
   const lines = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line);
   const rows = lines.map((line) => line.split(/\s*[,;\t]\s*/));
   const columns = rows.length > 1 ? rows[0].length : 1;
   const table = columns > 1 && rows.every((row) => row.length === columns);
-  const notes = [];
   let cells = table ? rows.map((row) => row.at(-1)) : text.trim().split(/\s*[,;]\s*|\s+/);
   if (table) notes.push(`Read the last of ${columns} columns.`);
   if (!lines.length) cells = [];
-  const value = (cell) => (MISSING.has(cell.toLowerCase()) ? NaN : Number(cell.replace(/^["']|["']$/g, "").replace("_", "")));
+  const value = (cell) => (MISSING.has(cell.toLowerCase()) ? NaN : Number(cell.replace(/^["']|["']$/g, "")));
   const known = (cell) => MISSING.has(cell.toLowerCase()) || !Number.isNaN(value(cell));
   if ((table || lines.length > 1) && cells.length > 1 && !known(cells[0]) && known(cells[1])) cells.shift(); // a name
   const wrong = cells.findIndex((cell) => !known(cell));
@@ -77,6 +81,9 @@ demo.scale = (values) => {
   const variance = mean(there.map((v) => ((v - location) / size) ** 2));
   return { location, scale: variance > (8 * 2 ** -23) ** 2 ? size * Math.sqrt(variance) : size };
 };
+
+/** A wave of 96 values to draw on. */
+demo.wave = () => Array.from({ length: 96 }, (_, t) => Number((50 + 20 * Math.sin((2 * Math.PI * t) / 48)).toFixed(1)));
 
 /** Series to begin with, all made up: {name: values}. */
 demo.examples = () => {
