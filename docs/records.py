@@ -28,11 +28,7 @@ def members(kind: type) -> list[str]:
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("jaxrnn"):
             there |= {n: v for n, v in vars(base).items() if not n.startswith("_") and n not in annotated(kind)}
-    return [
-        n
-        for n, v in there.items()
-        if (callable(v) or isinstance(v, property | functools.cached_property | classmethod)) and v.__doc__
-    ]
+    return [n for n, v in there.items() if (callable(v) or isinstance(v, property | functools.cached_property | classmethod)) and v.__doc__]
 
 
 def constructed(kind: type) -> bool:
@@ -62,10 +58,7 @@ def comments(kind: type) -> dict[str, tuple[str, str]]:
         if isinstance(node, ast.AnnAssign):
             line = lines[node.end_lineno - 1]
             comment = line.encode()[node.end_col_offset :].decode().strip()
-            found[node.target.id] = (
-                ast.unparse(node.annotation),
-                comment.removeprefix("#").strip() if comment[:1] == "#" else "",
-            )
+            found[node.target.id] = ast.unparse(node.annotation), comment.removeprefix("#").strip() if comment[:1] == "#" else ""
     return found
 
 
