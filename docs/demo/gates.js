@@ -14,6 +14,14 @@ demo.Gates = class {
     this.resize();
   }
 
+  /** The unit of the row that was clicked, or null between the strips. */
+  unit(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const height = this.shown * this.rowHeight + this.gap;
+    const row = Math.floor(((event.clientY - box.top) % height) / this.rowHeight);
+    return event.clientY - box.top < height * this.gates.length && row < this.shown ? row : null;
+  }
+
   /** How many columns there is room for. */
   get room() {
     return Math.max(1, Math.floor((this.canvas.clientWidth - this.left) / this.columnWidth));

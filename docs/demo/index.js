@@ -29,14 +29,28 @@ addEventListener("DOMContentLoaded", async () => {
 
   const KEPT = 40000; // characters on the page: a longer text makes it slow
   const text = at("text").appendChild(document.createTextNode(""));
+  const colours = new demo.Colours(text);
+  const unit = at("unit");
+  unit.max = String(units);
+  unit.closest(".row").hidden = !CSS.highlights; // a browser of before 2025, say
   let running = false;
   let next = null; // the symbol that is chosen and shown, and that the model has not read yet
+  let unread = 0; // the letters on the page of that symbol
   let count = 0;
   let random = null;
 
   const show = (piece) => {
     text.appendData(piece);
     if (text.length > KEPT) text.deleteData(0, text.length - KEPT);
+  };
+  const read = async (number, letters) => {
+    await writer.read(number);
+    gates.push(writer.symbols[number], writer.gates);
+    colours.push(letters, writer.gates.at(-1));
+  };
+  const draw = () => {
+    gates.draw();
+    if (CSS.highlights) colours.draw(unread);
   };
   const look = () => {
     at("write").textContent = next === null ? "Write" : "Go on";
@@ -69,11 +83,10 @@ addEventListener("DOMContentLoaded", async () => {
   /** Write `length` symbols, many in each frame, then say how fast that was. */
   const write = async (chosen, prime) => {
     let until = performance.now() + 12;
-    for (const number of prime) {
-      await writer.read(number);
-      gates.push(writer.symbols[number], writer.gates);
+    for (const [number, letters] of prime) {
+      await read(number, letters);
       if (performance.now() < until) continue;
-      gates.draw();
+      draw();
       await demo.frame();
       if (!running) return "Stopped while it read the beginning.";
       until = performance.now() + 12;
@@ -86,17 +99,16 @@ addEventListener("DOMContentLoaded", async () => {
       let piece = "";
       do {
         if (chosen.pace && written >= ((performance.now() - began) / 1000) * chosen.pace) break;
-        if (next !== null) {
-          await writer.read(next);
-          gates.push(writer.symbols[next], writer.gates);
-        }
+        if (next !== null) await read(next, unread);
         next = writer.choose(chosen);
-        piece += writer.decode(next);
+        const letter = writer.decode(next);
+        unread = letter.length;
+        piece += letter;
         count++;
         written++;
       } while (written < chosen.length && performance.now() < until);
       show(piece);
-      gates.draw();
+      draw();
       at("count").textContent = count.toLocaleString("en");
       at("speed").textContent = speed().toLocaleString("en");
       at("text").scrollTop = at("text").scrollHeight;
@@ -126,12 +138,12 @@ addEventListener("DOMContentLoaded", async () => {
         given = given.slice(-2000);
         note = "It read the last 2,000 characters of the beginning. ";
       }
-      const { numbers, unknown } = writer.encode(given);
+      const { cut, numbers, unknown } = writer.encode(given);
       if (unknown.length) {
         const some = unknown.slice(0, 5).map((symbol) => JSON.stringify(symbol)).join(", ");
         note += `The model does not know ${some}${unknown.length > 5 ? " and others" : ""}, and read a blank there. `;
       }
-      prime = numbers;
+      prime = numbers.map((number, i) => [number, at("prime").value ? cut[i].length : 0]);
       random = demo.random(chosen.seed);
       writer.reset();
       show(at("prime").value);
@@ -153,13 +165,25 @@ addEventListener("DOMContentLoaded", async () => {
   at("reset").addEventListener("click", () => {
     text.data = "";
     next = null;
-    count = 0;
+    unread = count = 0;
     at("count").textContent = at("speed").textContent = "0";
     writer.reset();
     gates.clear();
+    if (CSS.highlights) colours.clear();
     say("It has forgotten all that it read.");
     look();
     at("prime").focus();
+  });
+  unit.addEventListener("input", () => {
+    const chosen = Number(unit.value);
+    colours.unit = Number.isInteger(chosen) && chosen >= 1 && chosen <= units ? chosen - 1 : null;
+    draw();
+  });
+  at("gates").addEventListener("click", (event) => {
+    const chosen = gates.unit(event);
+    if (chosen === null) return;
+    unit.value = String(chosen + 1);
+    unit.dispatchEvent(new Event("input"));
   });
   look();
   at("form").dataset.ready = "true";

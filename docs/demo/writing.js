@@ -26,11 +26,11 @@ demo.Writer = class {
     return Array.from(text);
   }
 
-  /** {numbers, unknown}: the numbers of a text's symbols, and the symbols that the model does not know. */
+  /** {cut, numbers, unknown}: a text's symbols, their numbers, and those that the model does not know. */
   encode(text) {
     const cut = this.cut(text);
     const unknown = [...new Set(cut.filter((symbol) => !this.number.has(symbol)))];
-    return { numbers: cut.map((symbol) => this.number.get(symbol) ?? 0), unknown };
+    return { cut, numbers: cut.map((symbol) => this.number.get(symbol) ?? 0), unknown };
   }
 
   /** The text of the next symbol; of bytes, what is whole of a character by now. */
