@@ -7,6 +7,7 @@
 #: make docs     the documentation as a site, in docs/_build/html
 #: make cells    write docs/cells.md anew, the page of every cell, and a figure of each
 #: make gallery  run experiments, and write their figures anew in docs/gallery   ARGS="addition names"
+#: make demo     a page that writes with what make train has made, and one that forecasts   ARGS="--port 9000"
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
 #:
@@ -23,7 +24,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test test-all properties check docs cells gallery bench clean environment another-interpreter
+.PHONY: help train sample test test-all properties check docs cells gallery demo bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -54,7 +55,8 @@ check: $(call installed,dev)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-docs: $(call installed,docs)
+# With the demo, where npm can bring what it runs on.
+docs: $(call installed,docs) $(if $(shell command -v npm),docs/node_modules)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs $(ARGS) . docs/_build/html
 	@echo "docs/_build/html/index.html"
 
@@ -64,6 +66,14 @@ cells: $(call installed,train)
 
 gallery: $(call installed,train$(comma)experiments)
 	$(BIN)/python docs/gallery.py $(ARGS)
+
+demo: $(call installed,demo) docs/node_modules
+	@$(BIN)/python -u docs/demo.py $(ARGS)
+
+docs/node_modules: docs/package.json
+	@command -v npm >/dev/null || { echo "There is no npm here, which brings onnxruntime-web. On Debian: apt install npm"; exit 1; }
+	@npm install --prefix docs --silent --no-audit --no-fund --ignore-scripts --no-package-lock
+	@touch $@
 
 bench: $(call installed,train)
 	$(BIN)/python -m benchmarks.run $(ARGS)
