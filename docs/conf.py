@@ -45,6 +45,7 @@ exclude_patterns = ["docs/_build", "docs/node_modules", ".*", "runs", "jaxrnn", 
 # inventories are on the network.
 nitpicky = True
 
+highlight_language = "text"  # a block says what it is; others are equations and shells
 nb_execution_mode = "off"  # the notebooks hold their outputs, and tests run them
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4

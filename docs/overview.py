@@ -56,7 +56,7 @@ def draw():
         right.loglog(ts, sizes, "o-", color=colour, linewidth=2, markersize=4)
         below = engine == "deferred"
         right.annotate(
-            f"{engine}: {sizes[-1]:,.0f} MB", (ts[-1], sizes[-1]), (-4, -26 if below else 7), ha="right",
+            f"{engine}: {sizes[-1]:,.0f} MB", (ts[-1], sizes[-1]), (-4, -46 if below else 7), ha="right",
             textcoords="offset points", fontsize=9, color=colour,
         )  # fmt: skip
     right.set_xlabel("steps T", fontsize=9, color=INK)
