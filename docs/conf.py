@@ -59,6 +59,7 @@ html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_additional_pages = {"index": "redirect.html"}
 html_math_renderer = "mathml"
+html_domain_indices = False
 html_show_sphinx = False
 html_show_sourcelink = False
 html_copy_source = False
