@@ -15,7 +15,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "notebooks"
-NAMES = ["1_what_an_rnn_is", "2_why_gradients_vanish", "3_gates", "4_encode_and_decode", "5_your_own_cell", "6_forecasting"]
+NAMES = [
+    "1_what_an_rnn_is",
+    "2_why_gradients_vanish",
+    "3_gates",
+    "4_encode_and_decode",
+    "5_your_own_cell",
+    "6_forecasting",
+]
 NOISE = re.compile(r"/(?:home|root|tmp|work|usr|opt|Users|private|var)/\w|\b[A-Za-z]:\\|Warning|Traceback")
 
 
