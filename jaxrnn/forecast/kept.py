@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn.forecast import network
+from jaxrnn.forecast.autoregression import State
 from jaxrnn.forecast.calendar import features
 from jaxrnn.forecast.network import Network
 from jaxrnn.forecast.streams import Encoding, Streams, units
@@ -32,6 +33,7 @@ class Kept(NamedTuple):
     seen: np.ndarray  # [N] bool: whether any value has been observed
     last: dict[str, np.ndarray]  # a batch of the last step: "ys" [N, 1], "past" [N, 1, P], "categories", "reals"
     carries: tuple[Carry, ...]  # of each member of an ensemble, leaves [N, ...]
+    base: State | None  # of the autoregression, after the last step
 
 
 def unit_of(net: Network, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +51,8 @@ def keep(net: Network, members: tuple, encoding: Encoding, panel: Panel, unit: t
     carries = tuple(run_up(net, params, streams, streams.lengths) for params in members)
     seen = np.array([not np.isnan(y).all() for y in panel.values], bool)
     first = np.array([times[0] for times in panel.times])
-    return Kept(panel.ids, first, streams.lengths, *unit, seen, last, carries)
+    base = encoding.regress(streams)[1] if encoding.base else None
+    return Kept(panel.ids, first, streams.lengths, *unit, seen, last, carries, base)
 
 
 def run_up(net: Network, params: Params, streams: Streams, until: np.ndarray, steps: int | None = None) -> Carry:
@@ -103,7 +106,11 @@ def updated(net: Network, members: tuple, encoding: Encoding, kept: Kept, new: P
     seen[rows] |= np.array([not np.isnan(y).all() for y in new.values], bool)
     total = kept.steps.copy()
     total[rows] += count
-    return kept._replace(steps=total, shift=unit[0], size=unit[1], seen=seen, last=last, carries=tuple(carries))
+    base = kept.base
+    if base is not None:
+        base = base.put(rows, encoding.regress(streams, base.take(rows))[1])
+    more = {"last": last, "carries": tuple(carries), "base": base}
+    return kept._replace(steps=total, shift=unit[0], size=unit[1], seen=seen, **more)
 
 
 def _set(a: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
