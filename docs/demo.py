@@ -66,16 +66,16 @@ def script(name: str, content: bytes, about: Any = None) -> str:
 
 
 def trained(run: str | Path | None) -> tuple:
-    """(model, params, vocabulary, where it is from) of a run, or of what is committed."""
+    """(model, params, vocabulary, what to say of it) of a run, or of what is committed."""
     if run is None:
         model, params, vocabulary, extra = jaxrnn.load(demo_export.MODELS / "writer.safetensors")
-        return model, params, vocabulary, extra["from"]
+        return model, params, vocabulary, extra
     from experiments.description import load_description
 
     model, vocabulary, more = load_description(run)
     text = more.get("options", {}).get("text") or "the modules of Python's standard library"
     params = jaxrnn.train.Checkpoints(run).restore_params(model)
-    return model, params, vocabulary, f"The run {Path(run).name} of make train, which learnt from {text}."
+    return model, params, vocabulary, {"from": f"The run {Path(run).name} of make train, which learnt from {text}."}
 
 
 def last_run() -> Path | None:

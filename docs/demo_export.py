@@ -31,7 +31,7 @@ WORDS = {
 }
 
 
-def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, source: str) -> tuple[bytes, dict]:
+def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, extra: dict) -> tuple[bytes, dict]:
     """(one step as ONNX: x [B], carry.* -> y.logits [B, V], y.gates.* [B, H], new_carry.*; what the page knows of it).
 
     The gates are those of the last layer, which the cell marks by `jaxrnn.taps.tap`; beside them is what they steer:
@@ -65,8 +65,8 @@ def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, sou
         "gates": [[a, WORDS.get(a, f"gate {a}")] for a in sorted(letters, key="ifgorznch".find)],
         "model": str(model),
         "parameters": count,
-        "from": source,
         "start": start(model, params),
+        **extra,  # "from", where the model is from; "units", if there are some to be looked at
     }
 
 
