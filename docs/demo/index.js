@@ -196,6 +196,10 @@ addEventListener("DOMContentLoaded", async () => {
     unit.value = String(chosen + 1);
     unit.dispatchEvent(new Event("input"));
   });
+  if (about.units) {
+    unit.value = String(about.units[0][0]);
+    unit.dispatchEvent(new Event("input"));
+  }
   look();
   at("form").dataset.ready = "true";
   say("Ready.");

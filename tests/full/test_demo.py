@@ -283,7 +283,7 @@ def by_python(values):
 def test_forecasts_are_pythons(forecasts, rng):
     t = np.arange(100)
     gaps = np.where(rng.random(100) < 0.1, np.nan, 3 * np.sin(t / 3) - 1e3 + t / 50)
-    for values in (gaps, 1e-6 * np.cos(t), np.full(30, 7.0), 1e20 * (t % 7), np.cumsum(rng.normal(size=1500))):
+    for values in (gaps, 1e-6 * np.cos(t), np.full(100, 7.0), 1e20 * (t % 7), np.cumsum(rng.normal(size=1500))):
         text = " ".join(map(str, values.astype("float32").tolist()))
         rows = np.array(forecasts.run("(text) => demo.forecaster.predict(demo.parse(text).values)", text), float)
         scale = np.nanstd(values) or abs(values[0])
@@ -347,7 +347,8 @@ def test_drawn_by_pointer_and_by_keys(forecasts):
 CELLS = {
     "lstm": (jaxrnn.lstm(5), "ifgoc"),
     "gru": (jaxrnn.gru(5), "rznh"),
-    "stack": (jaxrnn.stack(jaxrnn.gru(4), jaxrnn.lstm(5)), "ifgoc"),
+    "stack": (jaxrnn.stack(jaxrnn.lstm(5), jaxrnn.lstm(5)), "ifgoc"),
+    "two_cells": (jaxrnn.stack(jaxrnn.gru(5), jaxrnn.zoneout(jaxrnn.lstm(5), h=0.1)), "ifgoc"),
     "elman": (jaxrnn.elman(5), "h"),
 }
 
