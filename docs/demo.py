@@ -15,6 +15,7 @@ import argparse
 import base64
 import functools
 import gzip
+import html
 import http.server
 import json
 import shutil
@@ -35,11 +36,12 @@ PACKED = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css"}
 
 
-def build(folder: str | Path, run: str | Path | None = None) -> Path:
+def build(folder: str | Path, run: str | Path | None = None, home: str | None = None) -> Path:
     """Write the demo into `folder`, which any static server shows, and file:// too: index.html, forecast.html.
 
-    run: a folder that experiments.char_lm wrote; None: the small model that is committed. Raises FileNotFoundError
-    where docs/node_modules lacks onnxruntime-web, and what `jaxrnn.interop.to_onnx` raises for a cell that has no ONNX.
+    run: a folder that experiments.char_lm wrote; None: the small model that is committed. home: where the name of the
+    project in the pages leads to, such as "../docs/index.html"; None: nowhere. Raises FileNotFoundError where
+    docs/node_modules lacks onnxruntime-web, and what `jaxrnn.interop.to_onnx` raises for a cell that has no ONNX.
     """
     folder = Path(folder)
     for file in ("ort.wasm.min.js", *PACKED.values()):
@@ -52,7 +54,10 @@ def build(folder: str | Path, run: str | Path | None = None) -> Path:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for page in sorted((HERE / "demo").glob("*.*")):
-        shutil.copyfile(page, folder / page.name)
+        text = page.read_text(encoding="utf-8")
+        if home is not None:
+            text = text.replace("<strong>jaxrnn</strong>", f'<a class="home" href="{html.escape(home)}">jaxrnn</a>')
+        (folder / page.name).write_text(text, encoding="utf-8")
     shutil.copyfile(RUNTIME / "ort.wasm.min.js", folder / "ort.js")
     for name, lines in scripts.items():
         (folder / name).write_text("".join(lines), encoding="ascii")
@@ -66,16 +71,16 @@ def script(name: str, content: bytes, about: Any = None) -> str:
 
 
 def trained(run: str | Path | None) -> tuple:
-    """(model, params, vocabulary, where it is from) of a run, or of what is committed."""
+    """(model, params, vocabulary, what to say of it) of a run, or of what is committed."""
     if run is None:
         model, params, vocabulary, extra = jaxrnn.load(demo_export.MODELS / "writer.safetensors")
-        return model, params, vocabulary, extra["from"]
+        return model, params, vocabulary, extra
     from experiments.description import load_description
 
     model, vocabulary, more = load_description(run)
     text = more.get("options", {}).get("text") or "the modules of Python's standard library"
     params = jaxrnn.train.Checkpoints(run).restore_params(model)
-    return model, params, vocabulary, f"The run {Path(run).name} of make train, which learnt from {text}."
+    return model, params, vocabulary, {"from": f"The run {Path(run).name} of make train, which learnt from {text}."}
 
 
 def last_run() -> Path | None:

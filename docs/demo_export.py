@@ -5,7 +5,6 @@ Both are exported as cells of our own, whose step is the model's and whose y has
 
 from __future__ import annotations
 
-import string
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ WORDS = {
 }
 
 
-def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, source: str) -> tuple[bytes, dict]:
+def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, extra: dict) -> tuple[bytes, dict]:
     """(one step as ONNX: x [B], carry.* -> y.logits [B, V], y.gates.* [B, H], new_carry.*; what the page knows of it).
 
     The gates are those of the last layer, which the cell marks by `jaxrnn.taps.tap`; beside them is what they steer:
@@ -44,7 +43,7 @@ def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, sou
         def seen(letter):
             return lambda value: found.update({letter: value}) or value  # a later layer's in place of an earlier one's
 
-        with taps.tapped({letter: seen(letter) for letter in string.ascii_letters}):
+        with taps.tapped({letter: seen(letter) for letter in last(model.cell).gates}):
             carry, logits = model.step(params, carry, token)
         leaves = [(name.rpartition(".")[2], leaf) for name, leaf in named(carry)]
         letter, state = next((pair for want in "ch" for pair in leaves[::-1] if pair[0] == want), leaves[-1])
@@ -65,8 +64,8 @@ def writer(model: models.LanguageModel, params: Any, vocabulary: Vocabulary, sou
         "gates": [[a, WORDS.get(a, f"gate {a}")] for a in sorted(letters, key="ifgorznch".find)],
         "model": str(model),
         "parameters": count,
-        "from": source,
         "start": start(model, params),
+        **extra,  # "from", where the model is from; "units", if there are some to be looked at
     }
 
 
@@ -90,6 +89,13 @@ def forecaster(path: Path = MODELS / "forecaster.safetensors") -> tuple[bytes, d
     )
     about = {"horizon": model.horizon, "quantiles": model.quantiles, "model": str(model), **extra}
     return interop.to_onnx(cell, params, lengths=False).SerializeToString(), {**about, "start": start(model, params)}
+
+
+def last(cell: jaxrnn.Cell) -> jaxrnn.Cell:
+    """The last layer of a stack, and what a wrapper is around."""
+    options = cell.options or {}
+    inner = options.get("cell") or (options.get("cells") or [None])[-1]
+    return cell if inner is None else last(inner)
 
 
 def start(model: Any, params: Any) -> dict[str, dict]:

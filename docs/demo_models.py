@@ -9,12 +9,18 @@ No series of the world is in the forecaster.
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import io
 import json
 import sys
+import tokenize
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import jaxrnn
 from experiments.description import load_description
@@ -87,6 +93,41 @@ def forecaster(path: Path, steps: int = 2500) -> None:
     jaxrnn.save(path, model, interop.quantize(learnt.params), extra={"from": source})
 
 
+def telling(model: Any, params: Any, vocabulary: Any) -> list:
+    """[[unit from 1, what it goes with, their correlation], ...], over tanh c at each character of argparse.py."""
+    text = inspect.getsource(argparse)
+    lines = text.splitlines(keepends=True)
+    ends = np.cumsum([0, *map(len, lines)])
+    string, depth = np.zeros(len(text)), []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.STRING:
+            (row, column), (last, end) = token.start, token.end
+            string[ends[row - 1] + column : ends[last - 1] + end] = 1
+    for character in text:
+        depth.append(max(0, (depth[-1] if depth else 0) + (character in "([{") - (character in ")]}")))
+    margin = [i < len(line) - len(line.lstrip()) for line in lines for i in range(len(line))]
+    along = [i for line in lines for i in range(len(line))]
+    features = {
+        "inside brackets": depth,
+        "in the indentation": margin,
+        "along the line": along,
+        "inside a string": string,
+    }
+
+    def step(carry, token):
+        carry = model.step(params, carry, token)[0]
+        return carry, jnp.tanh(carry["layer_0"].c)
+
+    states = np.asarray(jax.lax.scan(step, model.initial_carry(params), jnp.asarray(vocabulary.encode(text)))[1])
+    found = []
+    for words, values in features.items():
+        each = [np.corrcoef(unit, values)[0, 1] if unit.std() else 0.0 for unit in states.T]
+        best = int(np.argmax(np.abs(each)))
+        if abs(each[best]) > 0.6:
+            found.append([best + 1, words, round(float(each[best]), 2)])
+    return found
+
+
 def writer(run: Path, path: Path) -> None:
     """The model of a run of experiments.char_lm, in int8, with its vocabulary."""
     model, vocabulary, _ = load_description(run)
@@ -97,7 +138,9 @@ def writer(run: Path, path: Path) -> None:
         f"standard library: {last['held_out']:.2f} bits per character of what was held out, before its kernels were "
         "rounded to int8."
     )
-    jaxrnn.save(path, model, interop.quantize(params), vocabulary=vocabulary, extra={"from": source})
+    params = jax.tree.map(jnp.asarray, interop.quantize(params))
+    extra = {"from": source, "units": telling(model, params, vocabulary)}
+    jaxrnn.save(path, model, params, vocabulary=vocabulary, extra=extra)
 
 
 if __name__ == "__main__":

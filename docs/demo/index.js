@@ -179,12 +179,27 @@ addEventListener("DOMContentLoaded", async () => {
     colours.unit = Number.isInteger(chosen) && chosen >= 1 && chosen <= units ? chosen - 1 : null;
     draw();
   });
+  if (about.units) at("telling").append(" Try ");
+  (about.units ?? []).forEach(([number, words, correlation], i) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: number, title: `correlation ${correlation}` });
+    button.addEventListener("click", () => {
+      unit.value = String(number);
+      unit.dispatchEvent(new Event("input"));
+    });
+    const last = i === about.units.length - 1;
+    at("telling").append(button, ` (${words})${last ? "." : i === about.units.length - 2 ? " or " : ", "}`);
+  });
   at("gates").addEventListener("click", (event) => {
     const chosen = gates.unit(event);
     if (chosen === null) return;
     unit.value = String(chosen + 1);
     unit.dispatchEvent(new Event("input"));
   });
+  if (about.units) {
+    unit.value = String(about.units[0][0]);
+    unit.dispatchEvent(new Event("input"));
+  }
   look();
   at("form").dataset.ready = "true";
   say("Ready.");

@@ -59,7 +59,7 @@ def run_up(net: Network, params: Params, streams: Streams, until: np.ndarray, st
     """The carry of each series before step until - 1, after at most `steps` before it (None: all)."""
     begins = np.maximum(0, until - 1 - (steps or until.max()))
     parts = []
-    piece = min(STEPS, max(1, int((until - 1 - begins).max())))
+    piece = min(STEPS, _rounded(max(1, int((until - 1 - begins).max()))))
     for rows in in_parts(len(until)):
         end, begin = until[rows], begins[rows]
         batch = streams.window(rows, begin, 1, end, reach=net.model.reach)
@@ -70,6 +70,12 @@ def run_up(net: Network, params: Params, streams: Streams, until: np.ndarray, st
             carry = network.advance(net, params, carry, batch)
         parts.append(jax.device_get(carry))
     return jax.tree.map(lambda *some: np.concatenate(some), *parts)
+
+
+def _rounded(steps: int) -> int:
+    """At most a quarter more: few numbers of steps, so that few programs are compiled."""
+    grain = max(1, (1 << steps.bit_length()) // 8)
+    return -(-steps // grain) * grain
 
 
 def in_parts(n: int) -> list[np.ndarray]:

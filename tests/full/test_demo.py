@@ -21,6 +21,8 @@ from jaxrnn import data, decode, diagnostics, models
 pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 ROOT = Path(__file__).parents[2]
+if not (ROOT / "docs/demo.py").is_file():
+    pytest.skip("docs/ is not here: an sdist has none", allow_module_level=True)
 sys.path.insert(0, str(ROOT / "docs"))
 
 import demo_export  # noqa: E402
@@ -152,6 +154,16 @@ def test_from_a_server(browser, written):
     assert (server.returncode, errors) == (0, "")
 
 
+def test_the_name_leads_home(written, tmp_path):
+    import demo
+
+    made = demo.build(tmp_path, home="../docs/index.html")
+    for page in ("index.html", "forecast.html"):
+        text = (made / page).read_text(encoding="utf-8")
+        assert '<a class="home" href="../docs/index.html">jaxrnn</a>' in text
+        assert 'class="home"' not in (written / page).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("prime", ["def main(", "import os\n\nclass "])
 def test_greedy_text_is_pythons(writes, prime):
     model, params, vocabulary, _ = jaxrnn.load(MODELS / "writer.safetensors")
@@ -180,6 +192,26 @@ def test_stopped_and_gone_on_with_is_one_run(writes):
     writes.begin()
     assert writes.write(seed=4, length=400) != whole
     writes.fill(top_p=1)
+
+
+def test_the_text_is_coloured_by_a_unit(writes):
+    """By tanh c of the unit that the button names, after each character that was read: all but the last."""
+    model, params, vocabulary, extra = jaxrnn.load(MODELS / "writer.safetensors")
+    unit, _, _ = extra["units"][0]
+    writes.begin()
+    text = writes.write(prime="f(a, [b", temperature=0, length=80)
+    writes.page.click(f"#telling button:text-is('{unit}')")
+    found = writes.run("""[...CSS.highlights].flatMap(([name, ranges]) => [...ranges].map((r) =>
+        [Number(name.replace("shade-", "")), r.startOffset, r.endOffset]))""")
+    shades = np.full(len(text), 4)
+    for shade, start, end in found:
+        shades[start:end] = shade
+    carry, expected = model.initial_carry(params), []
+    for token in vocabulary.encode(text[:-1]):
+        carry, _ = model.step(params, carry, jnp.asarray(token))
+        expected.append(4 + np.round(4 * np.tanh(carry["layer_0"].c[unit - 1])))
+    assert shades.tolist() == [*expected, 4]
+    assert len(set(expected)) > 3
 
 
 def test_the_choice_is_that_of_sampling(writes):
@@ -251,7 +283,7 @@ def by_python(values):
 def test_forecasts_are_pythons(forecasts, rng):
     t = np.arange(100)
     gaps = np.where(rng.random(100) < 0.1, np.nan, 3 * np.sin(t / 3) - 1e3 + t / 50)
-    for values in (gaps, 1e-6 * np.cos(t), np.full(30, 7.0), 1e20 * (t % 7), np.cumsum(rng.normal(size=1500))):
+    for values in (gaps, 1e-6 * np.cos(t), np.full(100, 7.0), 1e20 * (t % 7), np.cumsum(rng.normal(size=1500))):
         text = " ".join(map(str, values.astype("float32").tolist()))
         rows = np.array(forecasts.run("(text) => demo.forecaster.predict(demo.parse(text).values)", text), float)
         scale = np.nanstd(values) or abs(values[0])
@@ -315,7 +347,8 @@ def test_drawn_by_pointer_and_by_keys(forecasts):
 CELLS = {
     "lstm": (jaxrnn.lstm(5), "ifgoc"),
     "gru": (jaxrnn.gru(5), "rznh"),
-    "stack": (jaxrnn.stack(jaxrnn.gru(4), jaxrnn.lstm(5)), "ifgoc"),
+    "stack": (jaxrnn.stack(jaxrnn.lstm(5), jaxrnn.lstm(5)), "ifgoc"),
+    "two_cells": (jaxrnn.stack(jaxrnn.gru(5), jaxrnn.zoneout(jaxrnn.lstm(5), h=0.1)), "ifgoc"),
     "elman": (jaxrnn.elman(5), "h"),
 }
 
@@ -328,7 +361,7 @@ def test_a_step_as_onnx_has_the_gates(name, key):
     vocabulary = data.Vocabulary.of("abcdefg")
     model = models.language_model(cell, len(vocabulary), 3)
     params = jax.tree.map(lambda a: a.astype("float32"), model.init(key))
-    content, about = demo_export.writer(model, params, vocabulary, "here")
+    content, about = demo_export.writer(model, params, vocabulary, {"from": "here"})
     assert [letter for letter, _ in about["gates"]] == list(letters)
     session = runtime.InferenceSession(content)
     names = [output.name for output in session.get_outputs()]
@@ -345,6 +378,27 @@ def test_a_step_as_onnx_has_the_gates(name, key):
     trace = diagnostics.gate_trace(cell, params["cell"], None, params["embedding"][tokens])
     for letter, values in trace.get("layer_1", trace).items():
         np.testing.assert_allclose(np.concatenate([out[f"y.gates.{letter}"] for out in seen]), values, atol=1e-6)
+
+
+def test_a_run_of_make_train(tmp_path):
+    """Its own model, and not the small one; its step in ONNX Runtime."""
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("orbax.checkpoint", reason='the extra "train" is not installed')
+    pytest.importorskip("tyro", reason='the extra "train" is not installed')
+    import demo
+
+    from experiments import char_lm
+
+    (tmp_path / "text").write_text("the cat sat on the mat.\n" * 40)
+    out, text = tmp_path / "run", tmp_path / "text"
+    char_lm.main(char_lm.Options(text, out=out, hidden=8, embedding=4, cell="gru", batch=4, window=8, steps=4, every=4))
+    model, params, vocabulary, extra = demo.trained(out)
+    assert "gru(8)" in str(model) and vocabulary.symbols == tuple(sorted(set(text.read_text())))
+    content, about = demo_export.writer(model, params, vocabulary, extra)
+    given = {n: np.array(a["data"], "float32").reshape(a["dims"]) for n, a in about["start"].items()}
+    [logits] = runtime.InferenceSession(content).run(["y.logits"], {"x": np.array([3], np.int32), **given})
+    expected = model.step(params, model.initial_carry(params, (1,)), jnp.array([3], jnp.int32))[1]
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
 
 
 def test_what_the_command_refuses(tmp_path):

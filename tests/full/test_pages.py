@@ -43,6 +43,7 @@ PRINTED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.mark.usefixtures("float32_only")
+@pytest.mark.every_row
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_code_runs(page, tmp_path, monkeypatch):
     """The text itself, block after block in one scope, as a reader would paste it."""
