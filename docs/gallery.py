@@ -1,8 +1,7 @@
 """The page of the experiments' figures, docs/gallery.md: `make gallery` runs them all, `ARGS="addition names"` some.
 
 A figure is what its command drew: it is shrunk to WIDTH and written to docs/gallery. The page has those that are there.
-Questions and results are those of experiments/README.md, whose results are of the default commands, three seeds unless
-said; a figure is of one run, so its numbers may differ within the ranges given.
+Results of those are of the same run, and are to be read anew with it; others are as in experiments/README.md.
 """
 
 from __future__ import annotations
@@ -88,16 +87,16 @@ SHOWN = (
     Shown(
         "names",
         "Which script is a letter's name from? And can the same be turned round, to write names?",
-        "The classifier has 94.0 to 95.4% right, the generator turned back by Bayes' rule 91.8 to 92.3%, naive Bayes "
+        "The classifier has 94.0 to 95.0% right, the generator turned back by Bayes' rule 91.8 to 92.1%, naive Bayes "
         "on pairs of letters 93.7%.",
-        "Which scripts are taken for which, and how likely the generator finds names of each.",
+        "Held-out names right by each model, which script is taken for which, and names that were written.",
     ),
     Shown(
         "text_to_vector",
         "Does a sentence's vector have neighbours of its own kind?",
-        "82.4 to 82.9% of the neighbours are of the same package with a GRU in both directions, 76.1 to 76.8% without "
+        "81.7 to 82.7% of the neighbours are of the same package with a GRU in both directions, 76.2 to 76.8% without "
         "recurrence, 66.6% by tf-idf; chance is 11.2%.",
-        "The vectors of held-out sentences in two dimensions, by package.",
+        "Sentences in two dimensions by tf-idf and by the network, and how many neighbours are of the same package.",
     ),
     Shown(
         "music",
@@ -110,8 +109,8 @@ SHOWN = (
     Shown(
         "recurrent_policy",
         "Can an agent remember a cue for 20 to 50 steps?",
-        "PPO with a GRU turns to the right side 99.1 to 99.8% of the time; the same network without memory 23.8 to "
-        "26.2%, where chance is 25%.",
+        "PPO with an LSTM turns to the right side 97.4 to 99.7% of the time, the same network without memory "
+        "23.5 to 24.3%, where chance is 25%.",
         "The share of right turns during training, with and without memory.",
     ),
     Shown(
@@ -146,8 +145,8 @@ HEAD = """\
 # Gallery
 
 What the experiments draw. Each is a file of [`experiments/`](../experiments/README.md) with one command, one question,
-and in its text what it was compared with and where it falls short. Results are those of experiments/README.md, of three
-seeds unless said; a figure is of the one run of the command below it. `make gallery` draws them again.
+and in its text what it was compared with and where it falls short. Numbers are of the run that drew the figure, of three
+seeds unless said; those of the README are of an earlier one. `make gallery` draws them again.
 """
 
 TAIL = """\
