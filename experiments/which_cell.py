@@ -39,9 +39,9 @@ import optax
 
 import jaxrnn
 from experiments import program, runs
-from experiments.char_lm import standard_library
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
+from jaxrnn.cli.texts import standard_library
 
 LEFT_OUT = {
     name: "its inputs are images" if "shape" in inspect.signature(make).parameters else "it is not trained"

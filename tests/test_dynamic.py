@@ -113,7 +113,7 @@ def test_repetition_is_learnt(problem):
     ],
 )
 def test_what_does_not_fit_is_said(wrong, message, problem):
-    model, losses, params, learnt, _ = problem
+    _, losses, params, learnt, _ = problem
     with pytest.raises(ValueError, match=message):
         train.dynamic_evaluate(losses, params, None, learnt, **({"mean_square": params} | wrong))
     with pytest.raises(ValueError, match="windows: expected at least one, got none"):

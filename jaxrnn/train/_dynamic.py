@@ -40,6 +40,7 @@ def mean_square(
             over = shared(gathered((params, total)), carry, window, devices)
             (params, total), carry = over.tree, over.carry
         total, carry = _squares(losses)(params, total, carry, over.place(window))
+        jax.block_until_ready(total)  # sums over devices are not to queue up: on a CPU they can lock one another out
         count += 1
     if over is None:
         raise ValueError("windows: expected at least one, got none")
@@ -86,18 +87,15 @@ def dynamic_evaluate(
     if jax.tree.map(jnp.shape, mean_square) != jax.tree.map(jnp.shape, params):
         raise ValueError(f"mean_square: expected the form of params, {describe(params)}, got {describe(mean_square)}")
     trained, rms = params, jax.tree.map(jnp.sqrt, mean_square)
-    numbers, found, over = (rate, decay, epsilon), [], None
+    numbers, loss, weight, over = (rate, decay, epsilon), 0.0, 0.0, None
     for window in windows:
         if over is None:
             over = shared(gathered((params, rms)), carry, window, devices)
             (trained, rms), carry = over.tree, over.carry
             params = jax.tree.map(jnp.copy, trained)  # its buffers are used again
-        params, carry, *here = _adapt(losses)(params, trained, rms, carry, over.place(window), numbers)
-        found.append(here)  # not read yet, so that the device need not wait
-    found = jax.device_get(found)
-    weight = sum(float(counted) for _, counted in found)
-    loss = sum(float(total) for total, _ in found) / weight if weight else 0.0
-    return Adapted(loss, *(over.home((params, carry)) if over else (params, carry)))
+        params, carry, total, counted = _adapt(losses)(params, trained, rms, carry, over.place(window), numbers)
+        loss, weight = loss + float(total), weight + float(counted)  # which waits, as in `mean_square`
+    return Adapted(loss / weight if weight else 0.0, *(over.home((params, carry)) if over else (params, carry)))
 
 
 def _gradient(losses: Losses, params: Params, carry: Carry, window: Any) -> tuple[Params, Carry, jax.Array, jax.Array]:

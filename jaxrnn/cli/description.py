@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxrnn import from_config, to_config
 from jaxrnn._core.files import replace
 from jaxrnn.data import Vocabulary
+from jaxrnn.interop import from_config, to_config
 
 LARGEST = 2**28  # bytes; a vocabulary of ten million words is smaller
 
