@@ -33,8 +33,8 @@ class Options(program.Readable, program.OverDevices):
     """A file, or a folder of text files. None: what the run held out."""
     learnt: Path | None = None
     """What the model learnt from. None: the text of the run."""
-    adapt: float = char_lm.Options.adapt
-    """The learning rate of dynamic evaluation; 0: none."""
+    adapt: float | None = None
+    """The learning rate of dynamic evaluation; 0: none. None: that of the run."""
 
 
 def main(options: Options) -> dict[str, Any]:
@@ -42,6 +42,7 @@ def main(options: Options) -> dict[str, Any]:
     model, params, vocabulary, folder = language_model(options.model)
     assert vocabulary is not None
     own = char_lm.Options() if folder is None else runs.saved(char_lm.Options, folder)
+    options = dataclasses.replace(options, adapt=own.adapt if options.adapt is None else options.adapt)
     read = None
     if folder is not None and (options.text is None or (options.adapt and options.learnt is None)):
         read = read_in(own)

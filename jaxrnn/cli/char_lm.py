@@ -37,7 +37,7 @@ from jaxrnn.cells import CELLS
 from jaxrnn.cli import program, runs
 from jaxrnn.cli.description import check_same, identity_of, load_description, save_description
 from jaxrnn.cli.rulers import rulers
-from jaxrnn.cli.telling import MEASURED, Paced, clock, first_line, lasting, meaning, plot, table
+from jaxrnn.cli.telling import Paced, clock, first_line, lasting, meaning, plot, table
 from jaxrnn.cli.texts import Read, read_in
 from jaxrnn.train import Checkpoints
 from jaxrnn.wrappers import dropout, stack, weight_drop
@@ -83,7 +83,7 @@ class Options(program.Readable, program.OverDevices):
     """The largest norm of a gradient (Pascanu, Mikolov and Bengio 2013)."""
     every: int = 300
     """Steps between evaluations, each of which is also saved."""
-    adapt: float = 3e-3
+    adapt: float = 2e-3
     """The learning rate with which it is evaluated dynamically too, at the end; 0: it is not."""
     sample: int = 400
     """Symbols to write at the end."""
@@ -99,9 +99,10 @@ class Options(program.Readable, program.OverDevices):
     BEFORE: ClassVar = {"copied": 1.0}
 
 
+ADAPTED = "the same, learning as it reads"
 # Of dynamic evaluation: the rows and steps of a window, the windows of training that tell how large gradients are, and
-# how fast params go back to those trained.
-ROWS, STEPS, STATISTICS, DECAY = 8, 32, 200, 1e-2
+# how fast params go back to those trained, and what is added to how large gradients are.
+ROWS, STEPS, STATISTICS, DECAY, EPSILON = 8, 32, 200, 1e-3, 1e-4
 # New with --resume: how long and what to write at the end, and where the text is, which its digest tells apart.
 MAY_CHANGE = "steps", "every", "adapt", "devices", "sample", "temperature", "text", "json"
 
@@ -118,7 +119,7 @@ def main(options: Options) -> dict:
     choose = decode.sampling(options.temperature)
     where = options.text or "Python's standard library"
     print(
-        f"Learns to write like {where}: reads it, trains, and is asked about text that it has not seen. Ctrl-C saves."
+        f"{name_of(options)}: learns to write like {where}, and is asked about text that it has not seen; Ctrl-C saves"
     )
     read = read_in(options)
     print(
@@ -136,7 +137,7 @@ def main(options: Options) -> dict:
     state = train.start(model, jax.random.key(options.seed), optimizer, (options.batch,))
     count = sum(p.size for p in jax.tree.leaves(state.params))
     print(f"{model}: {count:,} parameters, {options.steps} steps of {options.batch} x {options.window}")
-    print(f"how long that takes here is said after {MEASURED[1]} of them")
+    print("how long that takes here is said after the first of them")
 
     evaluate = train.make_evaluate(losses, devices=options.devices)
     held_out_streams = data.Streams(read.held_out, min(options.batch, len(read.held_out) - 1), options.window)
@@ -193,11 +194,12 @@ def main(options: Options) -> dict:
         state, complete = train.fit(
             update,
             state,
-            Paced(streams, options.steps, tell_time),
+            Paced(streams, options.steps, options.every, tell_time),
             options.steps,
             every=options.every,
             on_report=on_report,
-            unit="nats",
+            unit="bits",
+            scale=1 / math.log(2),
             devices=options.devices,
         )
     except train.NotFinite as error:
@@ -216,16 +218,16 @@ def main(options: Options) -> dict:
 
     bits, began = lines[-1]["held_out"], time.perf_counter()
     found = rulers(read.numbers, read.held_out, len(read.vocabulary), read.text, read.held_out_text)
-    took, began, name = time.perf_counter() - began, time.perf_counter(), str(model.cell)
+    took, began, name = time.perf_counter() - began, time.perf_counter(), name_of(options)
     figures, last = {name: bits, **found}, {**lines[-1], "rulers": found}
     if options.adapt:
         last["dynamic"] = dynamic_bits(losses, model, state.params, read.numbers, read.held_out, options)
-        figures[f"{name}, learning as it reads"] = last["dynamic"]
-    print(f"\nbits per symbol of the held-out text, few are better (rulers took {took:.0f} s, ", end="")
+        figures[ADAPTED] = last["dynamic"]
+    print(f"\nbits per symbol of the held-out text, fewer is better (rulers took {took:.0f} s, ", end="")
     print(f"dynamic evaluation {time.perf_counter() - began:.0f} s)")
-    print(table(figures, (name, f"{name}, learning as it reads")))
+    print(table(figures, (name, ADAPTED)))
     print(meaning(bits, options.symbols, found["uniform"]))
-    plot(lines, figures, out / "loss.png")
+    plot(lines, {other: value for other, value in figures.items() if other != name}, out / "loss.png")
 
     print(f"\n--- {options.sample} symbols of its own after the first 100 held out, temperature {options.temperature}")
     print(program.shown(written(state.params)))
@@ -234,13 +236,18 @@ def main(options: Options) -> dict:
     return last
 
 
+def name_of(options: Options) -> str:
+    """What the model is, for people."""
+    return f"{options.cell} of {options.hidden} units" + f", {options.layers} layers" * (options.layers > 1)
+
+
 def dynamic_bits(losses: Any, model: Any, params: Any, learnt: Any, held_out: Any, options: Any) -> float:
     """Bits per symbol of a model that goes on learning while it is evaluated, of numbers; options: adapt, devices."""
     rows, steps = min(ROWS, len(held_out) - 1), STEPS
     seen, asked = (data.Streams(numbers, rows, steps) for numbers in (learnt, held_out))
     carry, how = model.initial_carry(params, (rows,)), {"devices": options.devices}
     squares = train.mean_square(losses, params, carry, itertools.islice(seen, STATISTICS), **how)
-    rates = {"rate": options.adapt, "decay": DECAY}
+    rates = {"rate": options.adapt, "decay": DECAY, "epsilon": EPSILON}
     return train.dynamic_evaluate(losses, params, carry, asked, squares, **rates, **how).loss / math.log(2)
 
 

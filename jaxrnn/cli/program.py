@@ -75,7 +75,7 @@ def run(
         with contextlib.redirect_stdout(sys.stderr) if asked else contextlib.nullcontext():
             found = main(options)
         if asked:
-            print(json.dumps(found))
+            print(json.dumps(found if isinstance(found, dict) else {"text": found}))
         sys.stdout.flush()
     except BrokenPipeError:  # such as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

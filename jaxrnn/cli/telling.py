@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,22 +13,26 @@ from jaxrnn._core.optional import optional
 from jaxrnn.cli import runs
 from jaxrnn.cli.program import shown
 
-MEASURED = 10, 30  # the steps between which it is: the first ones compile
+MEASURED = 10, 30  # the steps between which it is, in the order in which they are asked for: the first ones compile
 
 
 class Paced:
-    """Windows by number as they are, that once say how long the rest takes: `say(seconds of a step, steps left)`."""
+    """Windows by number as they are, that once say how long the rest takes: `say(seconds of a step, steps left)`.
 
-    def __init__(self, windows: Any, steps: int, say: Callable[[float, int], None]):
+    every: after so many steps the clock does something else; no more of them are measured.
+    """
+
+    def __init__(self, windows: Any, steps: int, every: int, say: Callable[[float, int], None]):
         self._windows, self._steps, self._say = windows, steps, say
+        self._last = min(MEASURED[1], every)
         self._asked, self._began = 0, 0.0
 
     def __getitem__(self, k: int) -> Any:
         self._asked += 1
         if self._asked == MEASURED[0]:
             self._began = time.perf_counter()
-        elif self._asked == MEASURED[1]:
-            self._say((time.perf_counter() - self._began) / (MEASURED[1] - MEASURED[0]), self._steps - k)
+        elif self._asked == self._last > MEASURED[0]:
+            self._say((time.perf_counter() - self._began) / (self._last - MEASURED[0]), self._steps - k)
         return self._windows[k]
 
 
@@ -62,10 +67,11 @@ def table(found: dict[str, float], marked: tuple[str, ...]) -> str:
 def meaning(bits: float, symbols: str, uniform: float) -> str:
     """A sentence that says what so many bits are."""
     one = symbols.removesuffix("s")
-    return (
+    return textwrap.fill(
         f"Bits per {one}: how many yes-or-no questions one has to ask, on average, to be told the next {one}. At "
         f"{bits:.2f} it is as unsure as if {2**bits:.1f} of them were equally likely; who knows nothing has "
-        f"{2**uniform:,.0f} to choose from."
+        f"{2**uniform:,.0f} to choose from.",
+        100,
     )
 
 

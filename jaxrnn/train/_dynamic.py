@@ -54,9 +54,9 @@ def dynamic_evaluate(
     windows: Iterable[Any],
     mean_square: Params,
     *,
-    rate: float = 1e-3,
-    decay: float = 1e-2,
-    epsilon: float = 1e-5,
+    rate: float = 2e-3,
+    decay: float = 1e-3,
+    epsilon: float = 1e-4,
     devices: int | None = None,
 ) -> Adapted:
     """The loss of a model that learns from each window after it was asked about it; rate=0 is static evaluation.
@@ -76,7 +76,8 @@ def dynamic_evaluate(
     losses, carry, windows: as for `make_evaluate`; `next_symbol(model)` for a language model on `data.Streams`. The
     paper has one row, B = 1, and windows of 5 (words) and 20 (characters). With B rows they adapt the same params
     together, in B times fewer updates, each from what all rows have read: faster, and less close to any of them.
-    mean_square: as the function of that name gives it. devices: as for `fit`.
+    mean_square: as the function of that name gives it. epsilon: what had no gradient in those windows, such as the
+    vector of a rare symbol, moves by rate / epsilon times one. devices: as for `fit`.
     Raises ValueError for a mean_square that is not of the form of params, or a rate, decay or epsilon below 0.
     Krause, Kahembwe, Murray and Renals 2018, "Dynamic evaluation of neural sequence models", RMS with decay to the
     trained params (their RMS + RMS global prior).
