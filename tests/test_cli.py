@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +111,20 @@ def test_without_tyro_the_extra_is_named(monkeypatch, capsys):
     for arguments in (["--help"], ["cells"]):
         status, out, err = said(capsys, *arguments)
         assert (status, out) == (1, "") and 'needs tyro: pip install "jaxrnn[train]"' in err and err.count("\n") == 1
+
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = [
+    p for p in sorted((ROOT / "experiments").glob("*.py")) if "program.run(" in p.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_help_of_an_experiment_has_the_time_it_takes(path):
+    """Its text is its help: beside the command without options stands how long that takes, on which machine."""
+    text = ast.get_docstring(ast.parse(SOURCES[path]))
+    line = next(line for line in text.splitlines() if f"python -m experiments.{path.stem}" in line)
+    assert re.search(r"\b(seconds?|minutes?|hours?|s)\b.*(cores|processor)", line), line
 
 
 @pytest.mark.full

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from jaxrnn.cli import runs
 from jaxrnn.cli.description import check_same, load_description
 from jaxrnn.data import Vocabulary
@@ -31,7 +34,7 @@ def trained(place: Path | None) -> Trained:
     folder = runs.folder("char_lm", place, new=False)
     model, vocabulary, more = load_description(folder)
     checkpoints = Checkpoints(folder, tell=functools.partial(print, file=sys.stderr))
-    params = checkpoints.restore_params(model)
+    params = jax.tree.map(jnp.asarray, checkpoints.restore_params(model))
     check_same(folder, more["identity"], checkpoints.beside())
     return Trained(model, params, vocabulary, folder)
 

@@ -3,7 +3,7 @@
     jaxrnn sample --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
     jaxrnn sample --model model.safetensors --temperature 0 --json
 
-It begins in a few seconds. `make sample ARGS=...` and `python -m experiments.sample` are the same.
+It takes seconds on two cores. `make sample ARGS=...` and `python -m experiments.sample` are the same.
 """
 
 from __future__ import annotations
