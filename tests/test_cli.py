@@ -114,9 +114,8 @@ def test_without_tyro_the_extra_is_named(monkeypatch, capsys):
 
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = [
-    p for p in sorted((ROOT / "experiments").glob("*.py")) if "program.run(" in p.read_text(encoding="utf-8")
-]
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "experiments").glob("*.py"))}
+EXPERIMENTS = [path for path, source in SOURCES.items() if "program.run(" in source]
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -64,6 +64,8 @@ def main(options: Options) -> dict[str, Any]:
     found = {"symbols": len(held_out) - 1, "bits": nats / math.log(2)}
     if options.adapt and learnt is not None:
         found["dynamic"] = char_lm.dynamic_bits(losses, model, params, learnt, held_out, options)
+        if not math.isfinite(found["dynamic"]):
+            sys.exit(f"adapt: expected a rate at which the model stays one, got {options.adapt}; give a smaller one")
     for name, said in {"bits": "as it is", "dynamic": "learning as it reads"}.items():
         if name in found:
             print(f"{found[name]:.3f} bits per symbol   {said}")

@@ -102,7 +102,7 @@ class Options(program.Readable, program.OverDevices):
 ADAPTED = "the same, learning as it reads"
 # Of dynamic evaluation: the rows and steps of a window, the windows of training that tell how large gradients are, and
 # how fast params go back to those trained, and what is added to how large gradients are.
-ROWS, STEPS, STATISTICS, DECAY, EPSILON = 8, 32, 200, 1e-3, 1e-4
+ROWS, STEPS, STATISTICS, DECAY, EPSILON = 16, 32, 100, 1e-3, 1e-4
 # New with --resume: how long and what to write at the end, and where the text is, which its digest tells apart.
 MAY_CHANGE = "steps", "every", "adapt", "devices", "sample", "temperature", "text", "json"
 
@@ -221,8 +221,11 @@ def main(options: Options) -> dict:
     took, began, name = time.perf_counter() - began, time.perf_counter(), name_of(options)
     figures, last = {name: bits, **found}, {**lines[-1], "rulers": found}
     if options.adapt:
-        last["dynamic"] = dynamic_bits(losses, model, state.params, read.numbers, read.held_out, options)
-        figures[ADAPTED] = last["dynamic"]
+        dynamic = dynamic_bits(losses, model, state.params, read.numbers, read.held_out, options)
+        if math.isfinite(dynamic):
+            last["dynamic"] = figures[ADAPTED] = dynamic
+        else:
+            print(f"dynamic evaluation was no success: give a smaller --adapt than {options.adapt}")
     print(f"\nbits per symbol of the held-out text, fewer is better (rulers took {took:.0f} s, ", end="")
     print(f"dynamic evaluation {time.perf_counter() - began:.0f} s)")
     print(table(figures, (name, ADAPTED)))
@@ -243,7 +246,7 @@ def name_of(options: Options) -> str:
 
 def dynamic_bits(losses: Any, model: Any, params: Any, learnt: Any, held_out: Any, options: Any) -> float:
     """Bits per symbol of a model that goes on learning while it is evaluated, of numbers; options: adapt, devices."""
-    rows, steps = min(ROWS, len(held_out) - 1), STEPS
+    rows, steps = min(ROWS, len(held_out) - 1, len(learnt) - 1), STEPS
     seen, asked = (data.Streams(numbers, rows, steps) for numbers in (learnt, held_out))
     carry, how = model.initial_carry(params, (rows,)), {"devices": options.devices}
     squares = train.mean_square(losses, params, carry, itertools.islice(seen, STATISTICS), **how)

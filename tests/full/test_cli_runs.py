@@ -81,9 +81,9 @@ def test_its_figures_are_those_of_the_library(run, capsys):
     model, params, _, _ = trained(out)
     read, losses = texts.read_in(options_of(out)), train.next_symbol(model)
     static = train.make_evaluate(losses)(params, model.initial_carry(params, (4,)), data.Streams(read.held_out, 4, 8))
-    learnt, held_out = (data.Streams(numbers, 8, 32) for numbers in (read.numbers, read.held_out))
-    carry = model.initial_carry(params, (8,))
-    seen = train.mean_square(losses, params, carry, itertools.islice(learnt, 200))
+    learnt, held_out = (data.Streams(numbers, 16, 32) for numbers in (read.numbers, read.held_out))
+    carry = model.initial_carry(params, (16,))
+    seen = train.mean_square(losses, params, carry, itertools.islice(learnt, 100))
     dynamic = train.dynamic_evaluate(losses, params, carry, held_out, seen, rate=2e-3, decay=1e-3).loss
     status, evaluated, _ = said(capsys, "evaluate", "--model", out, "--json")
     assert status == 0
