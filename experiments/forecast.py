@@ -1,33 +1,20 @@
-"""Forecast series: a recurrent network against seasonal naive, linear regression and a feed-forward network on lags.
+"""Forecast series: a network beside an autoregression, and simple methods that it has to be ahead of.
 
-    python -m experiments.forecast                                  70 s of processor time, with passengers
+    python -m experiments.forecast                                       a minute of processor time
     python -m experiments.forecast --airline airline-passengers.csv      the monthly passengers of Box and Jenkins too
-    python -m experiments.forecast --fast                           seconds, to see that it runs
+    python -m experiments.forecast --m4 FOLDER                           414 hourly series of the M4 competition
+    python -m experiments.forecast --fast                                seconds, to see that it runs
 
 Yearly sunspots (1700 to 2008) and monthly CO2 at Mauna Loa (1958 to 2001, five months missing) come with statsmodels;
 passengers are a file with a column of numbers after one of months, and are forecast as logarithms. Without statsmodels
-a made-up seasonal series takes their place, which is said.
+a made-up seasonal series takes their place, which is said. FOLDER has Hourly-train.csv and Hourly-test.csv, or .csv.gz.
 
-Rolling origin: all models learn from the first three quarters of a series, once. In the last quarter every step is an
-origin: from the L values before it each model says the next K, with an interval that is to hold 80%. All see the
-same L values, shifted and scaled by their own mean and deviation. MASE is the mean absolute error, over that of
-seasonal naive one period ahead on what was learnt from (Hyndman and Koehler 2006).
+`jaxrnn.forecast.fit` learns from the first three quarters of a series, once. In the last quarter every step is an
+origin: from all before it each method says the next K, with an interval that is to hold 80%. The simple methods are
+fitted anew at each origin. Of M4 the origin is the end of the training data, and K = 48. MASE is the mean absolute
+error, over that of seasonal naive on what is before the origin (Hyndman and Koehler 2006).
 
-What came out, as MASE (of three seeds, from the least to the most) and how much the 80% intervals held:
-
-                         sunspots                CO2                     passengers
-    seasonal naive       1.304           88%     1.231           75%     1.263           97%
-    linear regression    1.182           80%     0.367           80%     1.335           15%
-    feed-forward         1.243 to 1.319  81%     0.372 to 0.377  78%     0.767 to 0.824  57%
-    gru direct           1.106 to 1.164  82%     0.402 to 0.424  76%     0.920 to 1.224  43%
-    gru recursive        1.040 to 1.102  82%     0.368 to 0.399  73%     0.761 to 0.970  28%
-
-So the GRU is better on sunspots, whose cycle is not of one length; on CO2, which is nearly linear in its lags, it is
-worse than linear regression; and on passengers, 61 examples of years that grew faster than those to come, regression
-says too much, the recursive GRU is as good as a feed-forward network, and intervals that know only the past are far too
-narrow. The loss counts forecasts from the end of the context on, which is what sets the scale: counted from within it
-too, where the scale knows what comes, the networks were worse on passengers (1.45 to 1.62, and 1.13 to 1.49).
-The numbers of updates and the ridge were chosen on the last quarter of what is learnt from, for all models alike.
+TABLE
 
 Prints that table, and one line of JSON; writes to --out: that line (result.json) and the figure (forecasts.png).
 """
@@ -36,49 +23,45 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import functools
+import gzip
 import importlib.util
 import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import baselines, program, runs
-from experiments.learning import learner
+from experiments import program, runs
+from jaxrnn import forecast
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
 from jaxrnn.data import read_text
-from jaxrnn.models import forecaster
 
 LEVEL = 0.8
+HOURS = 48  # of M4 that are forecast
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(program.OverDevices):
     airline: Path | None = None
     """A CSV file of monthly passengers, numbers in its second column. None: without them."""
-    cell: Literal[tuple(jaxrnn.CELLS)] = "gru"  # type: ignore[valid-type]
+    m4: Path | None = None
+    """A folder with the hourly series of M4: these alone are forecast. None: without them."""
+    cell: Literal[tuple(jaxrnn.CELLS)] = "lstm"  # type: ignore[valid-type]
     """The recurrent cell."""
-    hidden: int = 32
-    """H, hidden units, of the recurrent and of the feed-forward network."""
-    head: Literal["gaussian", "student_t", "quantile"] = "gaussian"
-    """What the recurrent networks say of a value."""
+    hidden: int | None = None
+    """H, hidden units. None: 32, and 64 for M4."""
     held_out: float = 0.25
-    """The share at the end of each series that is forecast."""
+    """The share at the end of each series that is forecast; not of M4."""
     steps: int | None = None
-    """Updates of each recurrent network. None: as many as did best on the last quarter of what is learnt from."""
-    rate: float = 5e-3
-    """The learning rate of AdamW at first, which falls to 0 along a cosine."""
-    paths: int = 200
-    """Drawn for each forecast of the recursive network."""
+    """Updates of each network. None: 240, and for M4 as many as take `minutes`."""
+    minutes: float = 3.5
+    """For each network of M4."""
     seeds: int = 3
     """Networks of each kind."""
     fast: bool = False
@@ -88,46 +71,33 @@ class Options(program.OverDevices):
 
 
 class Series(NamedTuple):
-    """One series [T], NaN where it has gaps, and what is asked of it."""
+    """What is to be forecast: one series or many."""
 
     name: str
-    values: np.ndarray
-    unit: str
-    start: float  # in years, and how many steps a year has
-    yearly: int
-    period: int
+    values: list[np.ndarray]  # of each series [T], NaN where it has gaps
+    season: int
     horizon: int
-    context: int
-    # Found on the last quarter of what is learnt from, each among three to six:
-    steps: int  # updates of the recurrent networks
-    network_steps: int  # and of the feed-forward one
-    ridge: float  # of linear regression
+    unit: str = ""
+    start: float = 0.0  # in years, and how many steps a year has
+    yearly: int = 1
     log: bool = False
-
-
-class Forecasts(NamedTuple):
-    """Of M origins, in the unit of the series."""
-
-    center: np.ndarray  # [M, K]
-    lower: np.ndarray
-    upper: np.ndarray
 
 
 def shipped() -> list[Series]:
     """Sunspots and CO2, or what stands in for them."""
     if importlib.util.find_spec("statsmodels") is None:
         print('without statsmodels (pip install "jaxrnn[experiments]"): a made-up series instead', file=sys.stderr)
-        rng, t = np.random.default_rng(0), np.arange(400)
-        noise = np.zeros(400)
-        for i in range(1, 400):
+        rng, t = np.random.default_rng(0), np.arange(200)
+        noise = np.zeros(200)
+        for i in range(1, 200):
             noise[i] = 0.8 * noise[i - 1] + rng.normal()
-        return [Series("made up", 0.05 * t + 5 * np.sin(t * np.pi / 6) + noise, "", 0.0, 12, 12, 12, 36, 200, 400, 1.0)]
+        return [Series("made up", [0.05 * t + 5 * np.sin(t * np.pi / 6) + noise], 12, 12, yearly=12)]
     sets = optional("statsmodels.datasets", "experiments", "sunspots and CO2")
     sunspots = sets.sunspots.load_pandas().data["SUNACTIVITY"].to_numpy(float)
     co2 = sets.co2.load_pandas().data["co2"].resample("MS").mean().to_numpy(float)
     return [
-        Series("sunspots", sunspots, "yearly mean", 1700.0, 1, 11, 11, 44, 100, 100, 10.0),
-        Series("CO2", co2, "ppm", 1958 + 2 / 12, 12, 12, 12, 36, 400, 1000, 1.0),
+        Series("sunspots", [sunspots], 11, 11, "yearly mean", 1700.0),
+        Series("CO2", [co2], 12, 12, "ppm", 1958 + 2 / 12, 12),
     ]
 
 
@@ -143,165 +113,185 @@ def passengers(path: Path) -> Series:
         raise ValueError(
             f'airline: expected a file of lines such as "1949-01",112 under a line of names at {path}, got {error}'
         ) from None
-    return Series("airline", values, "thousands", year + (month - 1) / 12, 12, 12, 12, 36, 400, 400, 10.0, log=True)
+    return Series("airline", [values], 12, 12, "thousands", year + (month - 1) / 12, 12, log=True)
 
 
-class Task(NamedTuple):
-    """A series as examples: what is learnt from, and what is forecast; logarithms where the series is one of those."""
-
-    learnt: np.ndarray  # [M, L + K], NaN in the gaps
-    contexts: np.ndarray  # [M, L] of the held-out part, NaN in the gaps
-    targets: np.ndarray  # [M, K], in the unit of the series
-    cut: int
-    seasonal_error: float  # the denominator of MASE
-
-
-def task(series: Series, held_out: float) -> Task:
-    """Examples from the first part of a series, and one for each step that begins K steps of the second."""
-    cut, L, K = round(len(series.values) * (1 - held_out)), series.context, series.horizon
-    if cut < L + K + 1 or len(series.values) - cut < K:
-        raise ValueError(
-            f"held_out: expected at least {L + K + 1} values of {series.name} to learn from and {K} to forecast, got "
-            f"{cut} and {len(series.values) - cut}; hold out another share, or give a longer series"
-        )
-    values = np.log(series.values) if series.log else series.values
-    learnt = np.concatenate(baselines.examples(values[:cut], L, K), 1)
-    contexts = baselines.examples(values[cut - L :], L, K)[0]
-    targets = baselines.examples(series.values[cut - L :], L, K)[1]
-    past = series.values[:cut]
-    return Task(
-        learnt, contexts, targets, cut, float(np.nanmean(np.abs(past[series.period :] - past[: -series.period])))
-    )
+def m4_hourly(folder: Path) -> Series:
+    """The hourly series of M4, each with the 48 hours to forecast at its end."""
+    parts = []
+    for part in ("train", "test"):
+        path = next((p for p in (folder / f"Hourly-{part}.csv", folder / f"Hourly-{part}.csv.gz") if p.is_file()), None)
+        if path is None:
+            raise ValueError(f"m4: expected Hourly-{part}.csv or Hourly-{part}.csv.gz in {folder}, got neither")
+        raw = path.read_bytes()
+        lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
+        parts.append({row[0]: [float(v) for v in row[1:] if v] for row in list(csv.reader(lines))[1:]})
+    known, came = parts
+    if [*known] != [*came] or any(len(values) != HOURS for values in came.values()):
+        raise ValueError(f"m4: expected {HOURS} hours in Hourly-test for each series of Hourly-train in {folder}")
+    return Series("M4 hourly", [np.array(known[one] + came[one]) for one in known], 24, HOURS)
 
 
-def simple(series: Series, data: Task, fit: Callable[..., baselines.Forecaster]) -> Forecasts:
-    """The forecasts of a baseline, which sees contexts without gaps, each by its own mean and deviation."""
-    L = series.context
-
-    def scaled(contexts):
-        contexts = np.stack([baselines.filled(context) for context in contexts])
-        location, size = contexts.mean(1, keepdims=True), contexts.std(1, keepdims=True)
-        return (contexts - location) / size, location, size
-
-    contexts, location, size = scaled(data.learnt[:, :L])
-    forecast = fit(contexts, (data.learnt[:, L:] - location) / size)
-    contexts, location, size = scaled(data.contexts)
-    center, deviation = forecast(contexts)
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * deviation
-    found = (location + size * a for a in (center, center - reach, center + reach))
-    return Forecasts(*(np.exp(a) if series.log else a for a in found))
+def table_of(series: Series, until: Callable[[int], int]) -> dict[str, np.ndarray]:
+    """A long table of the first until(T) steps of each series, as logarithms where it is one of those."""
+    values = [y[: until(len(y))] for y in series.values]
+    ids = np.repeat([f"{series.name} {n}" for n in range(len(values))], [len(y) for y in values])
+    y = np.concatenate(values)
+    times = np.concatenate([np.arange(len(one)) for one in values])
+    return {"unique_id": ids, "ds": times, "y": np.log(y) if series.log else y}
 
 
-def recurrent(series: Series, data: Task, options: Options, strategy: str) -> list[Forecasts]:
-    """The forecasts of a recurrent network, medians and intervals, for each seed."""
-    cell = jaxrnn.CELLS[options.cell](options.hidden)
-    model = forecaster(cell, series.horizon, head=options.head, strategy=strategy, scaling="standard")
+class InLogs(NamedTuple):
+    """A forecaster of logarithms as one of what they are of."""
 
-    def loss(params, rows, key):
-        return model.loss(params, None, rows.T[..., None], context=series.context)[0]
+    trained: Any
 
-    @jax.jit
-    def predict(params, contexts, key):
-        drawn = {"key": key, "paths": options.paths} if strategy == "recursive" else {}
-        return model.predict(params, contexts.T[..., None], levels=(LEVEL,), **drawn)
+    def predict(self, panel: forecast.Panel, **options: Any) -> dict[str, np.ndarray]:
+        """What `Trained.predict` returns."""
+        said = self.trained.predict(dataclasses.replace(panel, values=tuple(map(np.log, panel.values))), **options)
+        return {name: a if name in ("unique_id", "ds") else np.exp(a) for name, a in said.items()}
 
-    batch, steps = min(64, len(data.learnt)), options.steps or series.steps
-    learn = learner(model.init, loss, steps=steps, batch=batch, rate=options.rate, decay=1e-2)
-    learnt, contexts = jnp.asarray(data.learnt, "float32"), jnp.asarray(data.contexts, "float32")
-    found = []
+
+def simple(log: bool, many: bool) -> dict[str, Callable]:
+    """The simple methods: exponential smoothing where statsmodels is, and not for hundreds of series, of minutes."""
+    of = forecast.baselines
+    found = {"seasonal naive": of.seasonal_naive, "lagged regression": of.lagged_regression, "theta": of.theta}
+    if importlib.util.find_spec("statsmodels") and not many:
+        found["exponential smoothing"] = of.ets
+
+    def in_logs(method):
+        def one(past, horizon, season):
+            said = method(np.log(past), horizon, season).quantiles((0.1, 0.5, 0.9))
+            return said._replace(mean=np.exp(said.mean), values=np.exp(said.values))
+
+        return one
+
+    return {name: in_logs(method) for name, method in found.items()} if log else found
+
+
+def networks(series: Series, options: Options, until: Callable[[int], int]) -> dict[str, Any]:
+    """The trained forecasters, one for each seed."""
+    many, table, found = len(series.values) > 1, table_of(series, until), {}
+    more: dict[str, Any] = {"seasons": (24, 168), "identity": True, "batch": 32} if many else {"readout_size": 32}
+    if options.steps is None and many:
+        more["minutes"] = options.minutes
+    else:
+        more["steps"] = options.steps or 240
+    more = {"seasons": (series.season,), "batch": 16, "hidden": options.hidden or (64 if many else 32)} | more
     for seed in range(options.seeds):
-        k1, k2 = jax.random.split(jax.random.key(seed))
-        params, losses = learn(k1, learnt)
-        said = predict(params, contexts, k2)
-        print(f"{series.name}, {options.cell} {strategy}, seed {seed}: {losses[-50:].mean():.3f} nats", file=sys.stderr)
-        three = (np.asarray(a[..., 0], float).T for a in (said.median, said.lower[0], said.upper[0]))
-        found.append(Forecasts(*(np.exp(a) if series.log else a for a in three)))
+        began = time.perf_counter()
+        trained = forecast.fit(
+            table, series.horizon, freq=1, cell=options.cell, key=jax.random.key(seed), progress=False, **more
+        )
+        seconds = time.perf_counter() - began
+        print(
+            f"{series.name}, {options.cell}, seed {seed}: {seconds:.0f} s, {trained.share:.0%} of the autoregression",
+            file=sys.stderr,
+        )
+        found[f"{options.cell}, seed {seed}"] = InLogs(trained) if series.log else trained
     return found
 
 
-def score(data: Task, found: Forecasts) -> dict[str, float]:
-    """MASE, RMSE and how much of what came was in the interval, over all that was observed."""
-    error, there = found.center - data.targets, ~np.isnan(data.targets)
-    covered = (data.targets >= found.lower) & (data.targets <= found.upper)
-    return {
-        "mase": float(np.nanmean(np.abs(error)) / data.seasonal_error),
-        "rmse": float(np.sqrt(np.nanmean(error**2))),
-        "coverage": float(covered[there].mean()),
-    }
+def cut_of(series: Series, options: Options) -> int:
+    """How many steps of the first series are learnt from."""
+    many, T, K = len(series.values) > 1, len(series.values[0]), series.horizon
+    cut = T - K if many else round(T * (1 - options.held_out))
+    least = max(2 * series.season, K) + K + 1
+    if not many and (cut < least or T - cut < K):
+        raise ValueError(
+            f"held_out: expected at least {least} values of {series.name} to learn from and {K} to forecast, got {cut} "
+            f"and {T - cut}; hold out another share, or give a longer series"
+        )
+    return cut
 
 
-def verdict(scores: dict[str, list[dict]], ours: str) -> str:
-    """How a network compares with the best baseline by MASE: a word only where all seeds agree."""
-    theirs = {name: [s["mase"] for s in found] for name, found in scores.items() if name in BASELINES}
-    best = min(theirs, key=lambda name: float(np.mean(theirs[name])))
-    mine = [s["mase"] for s in scores[ours]]
-    if max(mine) < min(theirs[best]):
+def tested(series: Series, options: Options) -> forecast.Backtest:
+    """All methods at all origins."""
+    many, T, K, cut = len(series.values) > 1, len(series.values[0]), series.horizon, cut_of(series, options)
+    models = networks(series, options, (lambda T: T - K) if many else (lambda _: cut))
+    names = [f"{series.name} {n}" for n in range(len(series.values))]
+    whole = dict(zip(names, series.values, strict=True))
+    windows = 1 if many else T - K - cut + 1
+    panel = forecast.panel(
+        {
+            "unique_id": np.repeat(names, [len(y) for y in series.values]),
+            "ds": np.concatenate([np.arange(len(y)) for y in series.values]),
+            "y": np.concatenate([*whole.values()]),
+        },
+        freq=1,
+    )
+    methods = simple(series.log, many) | models
+    return forecast.backtest(
+        methods, panel, K, windows=windows, step=1, season=series.season, levels=(LEVEL,), origins="end"
+    )
+
+
+def scores_of(found: forecast.Backtest, options: Options) -> dict[str, dict[str, list[float]]]:
+    """MASE, sMAPE and coverage of each simple method, and of the networks, one for each seed."""
+    summary, scores = found.summary(), {}
+    for m, name in enumerate(summary["model"].tolist()):
+        row = scores.setdefault(name.partition(", seed ")[0], {"mase": [], "smape": [], "coverage": []})
+        for score in row:
+            column = score if score in summary else f"{score}-{100 * LEVEL:g}"
+            row[score].append(round(float(summary[column][m]), 4))
+    return scores
+
+
+def verdict(scores: dict[str, dict[str, list[float]]], ours: str) -> str:
+    """How the networks compare with the best simple method by MASE: a word only where all seeds agree."""
+    theirs = {name: row["mase"][0] for name, row in scores.items() if name != ours}
+    best = min(theirs, key=theirs.__getitem__)
+    mine = scores[ours]["mase"]
+    if max(mine) < theirs[best]:
         return f"better than {best}"
-    return f"worse than {best}" if min(mine) > max(theirs[best]) else f"no clear difference from {best}"
-
-
-BASELINES = ("seasonal naive", "linear regression", "feed-forward")
+    return f"worse than {best}" if min(mine) > theirs[best] else f"no clear difference from {best}"
 
 
 def main(options: Options) -> dict:
     """Learn, forecast, score, write; returns the line."""
     if options.fast:
-        options = dataclasses.replace(options, hidden=8, steps=10, seeds=1, paths=20)
+        options = dataclasses.replace(options, hidden=8, steps=10, seeds=1)
     began = time.perf_counter()
-    sets = shipped() + ([] if options.airline is None else [passengers(options.airline)])
-    tasks = [task(series, options.held_out) for series in sets]
+    sets = [m4_hourly(options.m4)] if options.m4 else shipped()
+    sets += [passengers(options.airline)] if options.airline else []
+    for series in sets:
+        cut_of(series, options)  # a series that is too short is found before the work
     out = runs.folder("forecast", options.out, new=True)
     results, shown = {}, []
-    for series, data in list(zip(sets, tasks, strict=True))[-1 if options.fast else 0 :]:
-        updates = 10 if options.fast else series.network_steps
-        network = functools.partial(baselines.lagged_network, hidden=options.hidden, steps=updates)
-        regression = functools.partial(baselines.lagged_regression, ridge=series.ridge)
-        naive = functools.partial(baselines.seasonal_naive, period=series.period)
-        found = {
-            "seasonal naive": [simple(series, data, naive)],
-            "linear regression": [simple(series, data, regression)],
-            "feed-forward": [
-                simple(series, data, functools.partial(network, seed=seed)) for seed in range(options.seeds)
-            ],
-            **{f"{options.cell} {how}": recurrent(series, data, options, how) for how in ("direct", "recursive")},
-        }
-        scores = {name: [score(data, one) for one in seeds] for name, seeds in found.items()}
-        words = {name: verdict(scores, name) for name in scores if name not in BASELINES}
-        results[series.name] = {
-            "origins": len(data.contexts),
-            "scores": {name: _columns(seeds) for name, seeds in scores.items()},
-            "verdict": words,
-        }
-        table(series, data, scores, words)
-        shown.append((series, data, found))
+    for series in sets[-1:] if options.fast else sets:
+        found = tested(series, options)
+        scores = scores_of(found, options)
+        word = verdict(scores, options.cell)
+        W, N, _ = found.target.shape
+        results[series.name] = {"origins": W, "series": N, "scores": scores, "verdict": word}
+        show(series, W, scores, word)
+        shown.append((series, found, scores))
     line = {"level": LEVEL, "series": results, "seconds": round(time.perf_counter() - began, 1)}
     line |= {"options": runs.plain(options)}
     replace(out / "result.json", json.dumps(line) + "\n")
-    plot(shown, out / "forecasts.png")
+    plot(shown, options.cell, out / "forecasts.png")
     print(json.dumps({**line, "out": str(out)}))
     return line
 
 
-def _columns(seeds: list[dict]) -> dict[str, list[float]]:
-    return {name: [round(one[name], 4) for one in seeds] for name in seeds[0]}
+def show(series: Series, origins: int, scores: dict, word: str) -> None:
+    """Each method in a row; of the networks the least and the most."""
+    print(f"\n{series.name}: {len(series.values)} series, {origins} origins, K={series.horizon}", file=sys.stderr)
+    print(f"{'':24}{'MASE':>16}{'sMAPE':>18}   {LEVEL:.0%} interval held", file=sys.stderr)
+    for name, row in scores.items():
+        cells = [span(row["mase"], 3), span(row["smape"], 2), span([100 * c for c in row["coverage"]], 0)]
+        print(f"{name:24}{cells[0]:>16}{cells[1]:>18}   {cells[2]}%", file=sys.stderr)
+    print(word, file=sys.stderr)
 
 
-def table(series: Series, data: Task, scores: dict, words: dict) -> None:
-    """Each model in a row: the mean over seeds, and for MASE the least and the most."""
-    print(f"\n{series.name}: {len(data.contexts)} origins, K={series.horizon}, L={series.context}", file=sys.stderr)
-    print(f"{'':20}{'MASE':>6}{'of seeds':>16}{'RMSE':>9}   {LEVEL:.0%} interval held", file=sys.stderr)
-    for name, seeds in scores.items():
-        mase, rmse, coverage = ([one[k] for one in seeds] for k in ("mase", "rmse", "coverage"))
-        spread = f"{min(mase):.3f} to {max(mase):.3f}" if len(seeds) > 1 else ""
-        print(
-            f"{name:20}{np.mean(mase):6.3f}{spread:>16}{np.mean(rmse):9.3f}   {np.mean(coverage):6.1%}   "
-            f"{words.get(name, '')}",
-            file=sys.stderr,
-        )
+def span(values: list[float], digits: int) -> str:
+    """One number, or from the least to the most."""
+    low, high = (f"{bound(values):.{digits}f}" for bound in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
-def plot(shown: list, path: Path) -> None:
-    """For each series the last forecasts that do not overlap: the better of the networks, and the best baseline."""
+def plot(shown: list, cell: str, path: Path) -> None:
+    """For each series the last forecasts that do not overlap: the first network's, and the best simple method's."""
     optional("matplotlib", "train", "the figure").use("Agg")
     import matplotlib.pyplot as plt
 
@@ -310,27 +300,26 @@ def plot(shown: list, path: Path) -> None:
         figure, panels = plt.subplots(
             len(shown), 1, figsize=(10, 3.6 * len(shown)), layout="constrained", squeeze=False
         )
-        for axes, (series, data, found) in zip(panels[:, 0], shown, strict=True):
-            K, M = series.horizon, len(data.contexts)
-            origins = list(range(M - 1, -1, -K))[:4]
-            years = series.start + np.arange(len(series.values)) / series.yearly
-            first = data.cut + origins[-1] - series.context // 2
-            axes.plot(years[first:], series.values[first:], color="black", linewidth=1.5, label="what came")
-            mase = {name: np.mean([score(data, one)["mase"] for one in seeds]) for name, seeds in found.items()}
-            best = min(BASELINES, key=mase.__getitem__)
-            ours = min((name for name in found if name not in BASELINES), key=mase.__getitem__)
-            for origin in origins:
-                span = slice(data.cut + origin, data.cut + origin + K)
-                last = {"label": None} if origin != origins[0] else {}
-                one, other = found[ours][0], found[best][0]
-                label = {"label": f"{ours}: median and {LEVEL:.0%} (MASE {mase[ours]:.2f})"} | last
-                axes.plot(years[span], one.center[origin], color="tab:blue", linewidth=2.5, **label)
-                axes.fill_between(
-                    years[span], one.lower[origin], one.upper[origin], color="tab:blue", alpha=0.25, linewidth=0
-                )
+        for axes, (series, found, scores) in zip(panels[:, 0], shown, strict=True):
+            W, _, K = found.target.shape
+            known, values = found.known[:, 0], series.values[0]
+            windows = list(range(W - 1, -1, -K))[:4]
+            years = series.start + np.arange(len(values)) / series.yearly
+            first = max(0, int(known[windows[-1]]) - max(2 * series.season, 18))
+            axes.plot(years[first:], values[first:], color="black", linewidth=1.5, label="what came")
+            mase = {name: float(np.mean(row["mase"])) for name, row in scores.items()}
+            best = min((name for name in mase if name != cell), key=mase.__getitem__)
+            ours, other = found.forecasts[f"{cell}, seed 0"], found.forecasts[best]
+            low, high = ours.interval(LEVEL)
+            for w in windows:
+                span_, last = slice(known[w], known[w] + K), {} if w == windows[0] else {"label": None}
+                label = {"label": f"{cell} and autoregression: median and {LEVEL:.0%} (MASE {mase[cell]:.2f})"} | last
+                axes.plot(years[span_], ours.median[w, 0], color="tab:blue", linewidth=2.5, **label)
+                axes.fill_between(years[span_], low[w, 0], high[w, 0], color="tab:blue", alpha=0.25, linewidth=0)
                 label = {"label": f"{best} (MASE {mase[best]:.2f})"} | last
-                axes.plot(years[span], other.center[origin], "--", color="tab:orange", linewidth=2, **label)
-            axes.set_title(f"{series.name}: {K} steps from each origin", loc="left")
+                axes.plot(years[span_], other.median[w, 0], "--", color="tab:orange", linewidth=2, **label)
+            title = f"{series.name}: {K} steps from each origin"
+            axes.set_title(title + f", the first of {len(series.values)} series" * (len(series.values) > 1), loc="left")
             axes.set(ylabel=series.unit, xlim=(years[first], years[-1]))
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(1, 1))

@@ -1,32 +1,12 @@
-"""What experiments share: the linear baseline, and training from a key."""
+"""The linear baseline that experiments share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-
-from jaxrnn import train
-
-
-def learner(
-    init: Callable, loss: Callable, *, steps: int, batch: int, rate: float, norm: float = 1.0, decay: float = 0.0
-) -> Callable[[jax.Array, Any], tuple[Any, jax.Array]]:
-    """`learn(key, data) -> (params, losses)`: `train.learn` from `init(key)`, and the mean losses of 20 stretches.
-
-    data: a pytree of arrays [N, ...]; loss(params, the same of some rows [batch, ...], key) -> [].
-    """
-
-    def learn(key, data):
-        k1, k2 = jax.random.split(key)
-        how: Any = {"steps": steps, "batch": batch, "rate": rate, "clip": norm, "decay": decay}
-        learnt = train.learn(loss, init(k1), data, key=k2, **how, progress=False)
-        return learnt.params, jnp.asarray(learnt.history["loss"])
-
-    return learn
 
 
 def linear(train: Any, test: Any, classes: int, *, penalty: float = 1e-3, steps: int = 400) -> float:

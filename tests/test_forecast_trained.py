@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import math
-from statistics import median
+from statistics import NormalDist, median
 
 import jax
 import numpy as np
 import pytest
 import support
+from reference.autoregression import autoregression
 
 import jaxrnn
 from jaxrnn import forecast
@@ -127,13 +129,23 @@ def by_hand(model, table, series, future):
     }
     arrays = {name: a.astype(np.float32) for name, a in arrays.items()}
     ys = (table["y"][mine] / size).astype(np.float32)[:, None, None]
-    found = whole(net, params["model"], ys, arrays)
-    return [size * np.asarray(a, float).reshape(-1) for a in found]
+    mean, center, lower, upper = (np.asarray(a, float).reshape(-1) for a in whole(net, params["model"], ys, arrays))
+    base = model.encoding.base
+    assert base.lags == (*range(1, 14),)  # those up to a third of the 40 steps
+    line, deviation = autoregression(np.float64(ys[:, 0, 0]), base.lags, SEASON, K, base.every, base.ridge)
+    reach = NormalDist().inv_cdf(0.9) * deviation
+    way = model.share * np.nan_to_num(line[-1] - center)
+    bounds = [own + model.share * (line[-1] + sign * reach - own) for own, sign in ((lower, -1), (upper, 1))]
+    if np.isnan(reach).any():  # too few values to know it
+        bounds = [lower + way, upper + way]
+    return [size * a for a in (mean + way, center + way, *bounds)]
 
 
 def test_predict_is_the_model_alone(shops, rng):
     """From what is kept of a series, and of a table: of a series that is known, and of one that is not."""
     table, model = shops
+    assert model.share == 0.5  # there was no validation
+    model = dataclasses.replace(model, share=0.3)
     steps = dict(zip(model.ids, model.kept.steps, strict=True))
     assert steps == {"shop 0": 40, "shop 1": 33, "shop 2": 47}
     future = coming(steps, rng)

@@ -13,9 +13,10 @@ from jaxrnn._core import checks
 from jaxrnn._core.cell import Cell
 from jaxrnn.cells import CELLS
 from jaxrnn.forecast import calendar, network
+from jaxrnn.forecast.autoregression import Autoregression, candidates, chosen
 from jaxrnn.forecast.kept import keep, unit_of
 from jaxrnn.forecast.network import Network
-from jaxrnn.forecast.streams import learn_encoding
+from jaxrnn.forecast.streams import learn_encoding, scaled, units
 from jaxrnn.forecast.tables import Panel, panel
 from jaxrnn.forecast.trained import Trained
 from jaxrnn.forecast.training import (
@@ -32,6 +33,7 @@ from jaxrnn.forecast.training import (
 )
 from jaxrnn.models import forecaster
 
+TRIED = 64  # series on which its lags are chosen, at most
 # The options of `models.forecaster` where none are given.
 NETWORK = {"head": "quantile", "quantiles": (0.1, 0.3, 0.5, 0.7, 0.9), "scaling": "rolling", "readout_size": 128}
 
@@ -49,6 +51,7 @@ def fit(
     past: tuple[str, ...] = (),
     identity: bool = False,
     calendar_features: bool = True,
+    base: bool | None = None,
     cell: str | Cell = "lstm",
     hidden: int = 64,
     embedding_size: int = 8,
@@ -81,6 +84,9 @@ def fit(
         are known K steps ahead, and that are known up to now. What is missing in them is read as the mean.
     identity: each series has an embedding of its own; one that is not known has their mean.
     calendar_features: hour, weekday and time of the year, those of which the data has two rounds, where ds are dates.
+    base: an autoregression of each series beside the network, which goes on learning as it reads; a forecast is moved
+        to it by the share of the way that was best for what was kept back, or half of it without validation. It is for
+        direct forecasters of other things than counts; None: with those.
     cell: a name in CELLS, of `hidden` units, or a Cell. embedding_size: numbers for each label, at most.
     context: steps before the K that a window of training has; None: the longest season and K, or what there is.
     sampling: how windows are drawn: "series" each as often as any other, "length" in proportion to its steps, "scale"
@@ -107,8 +113,11 @@ def fit(
     if not enough.any():
         raise ValueError("y: expected a series with at least two values, got none")
     notes = [*data.notes, *_few(data, enough)]
-    encoding = learn_encoding(data, static, future, past, identity, calendar_features)
-    net = _network(data, horizon, encoding, cell, hidden, embedding_size, options, enough)
+    longest = int(np.median(data.lengths[enough])) - horizon
+    options = {"seasons": calendar.seasons(data.frequency, longest)} | options
+    beside = _base(data, enough, horizon, base, options)
+    encoding = learn_encoding(data, static, future, past, identity, calendar_features, beside)
+    net = _network(horizon, encoding, cell, hidden, embedding_size, options)
     unit = unit_of(net, data)
     streams = encoding.streams(data, *unit)
     judged = judgeable(data, horizon) if validate else np.zeros(len(data), bool)
@@ -120,7 +129,7 @@ def fit(
         context = max(2 * horizon, max(net.model.seasons, default=0) + horizon)
     window = min(checks.positive(context, "context") + horizon, max(2, int(until[enough].max())))
     shares = shares_of(sampling, data, window) * enough
-    back = judged_of(net, streams, judged, origins) if judged.any() else None
+    back = judged_of(net, encoding, streams, judged, origins) if judged.any() else None
     judge = None if back is None else back.judge
     refit = back is not None and (origins > 1 if refit is None else refit)
     count = checks.positive(1000 if steps is None else steps, "steps")
@@ -146,17 +155,36 @@ def fit(
             break
     kept = keep(net, tuple(found), encoding, data, unit)
     named = net.model.head not in ("point", "negative_binomial")  # a count is whole
-    spread = back.spread(tried) if back is not None and calibrate and named else 1.0
-    return Trained(net, tuple(found), encoding, kept, history, tuple(notes), spread)
+    share = 0.5 if beside else 0.0
+    if back is not None and beside:
+        share = back.share(tried)
+    spread = back.spread(tried, share) if back is not None and calibrate and named else 1.0
+    return Trained(net, tuple(found), encoding, kept, history, tuple(notes), spread, share)
 
 
-def _network(data, horizon, encoding, cell, hidden, embedding_size, options, enough) -> Network:
+def _base(data: Panel, enough: np.ndarray, K: int, asked: bool | None, options: dict) -> Autoregression | None:
+    """The autoregression beside a network, if there is to be one: chosen on some of the series."""
+    fits = options.get("strategy", "direct") == "direct" and options.get("head") != "negative_binomial"
+    if asked and not fits:
+        raise ValueError("base: expected False or None beside a strategy other than 'direct', and beside counts")
+    if asked is False or not fits:
+        return None
+    season, week = [*options["seasons"], None, None][:2]
+    rows = np.flatnonzero(enough)
+    some = data.take(rows[:: -(-len(rows) // TRIED)])
+    lengths = some.lengths
+    ys = np.full((len(some), lengths.max()), np.nan)
+    for line, n, y, *unit in zip(ys, lengths, some.values, *units(some, season or 1, None), strict=True):
+        line[:n] = scaled(y, *unit)
+    return chosen(candidates(season or 1, week, K, int(np.median(lengths))), ys, lengths)
+
+
+def _network(horizon, encoding, cell, hidden, embedding_size, options) -> Network:
     """The network for what an encoding makes of data."""
     if isinstance(cell, str) and cell not in CELLS:
         raise ValueError(f"cell: expected a name in jaxrnn.CELLS, such as 'lstm', or a Cell, got {cell!r}")
-    suggested = calendar.seasons(data.frequency, int(np.median(data.lengths[enough])) - horizon)
     sizes = tuple((len(labels), min(embedding_size, 1 + len(labels) // 2)) for _, labels in encoding.categories)
-    found: dict[str, Any] = NETWORK | {"seasons": suggested} | options
+    found: dict[str, Any] = NETWORK | options
     count = found["head"] == "negative_binomial"
     if count and "scaling" not in options:
         found["scaling"] = "rolling_mean"

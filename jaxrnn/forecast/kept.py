@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrnn._core.cell import Carry, Params
 from jaxrnn.forecast import network
+from jaxrnn.forecast.autoregression import State
 from jaxrnn.forecast.calendar import features
 from jaxrnn.forecast.network import Network
 from jaxrnn.forecast.streams import Encoding, Streams, units
@@ -32,6 +33,7 @@ class Kept(NamedTuple):
     seen: np.ndarray  # [N] bool: whether any value has been observed
     last: dict[str, np.ndarray]  # a batch of the last step: "ys" [N, 1], "past" [N, 1, P], "categories", "reals"
     carries: tuple[Carry, ...]  # of each member of an ensemble, leaves [N, ...]
+    base: State | None  # of the autoregression, after the last step
 
 
 def unit_of(net: Network, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -49,14 +51,15 @@ def keep(net: Network, members: tuple, encoding: Encoding, panel: Panel, unit: t
     carries = tuple(run_up(net, params, streams, streams.lengths) for params in members)
     seen = np.array([not np.isnan(y).all() for y in panel.values], bool)
     first = np.array([times[0] for times in panel.times])
-    return Kept(panel.ids, first, streams.lengths, *unit, seen, last, carries)
+    base = encoding.regress(streams)[1] if encoding.base else None
+    return Kept(panel.ids, first, streams.lengths, *unit, seen, last, carries, base)
 
 
 def run_up(net: Network, params: Params, streams: Streams, until: np.ndarray, steps: int | None = None) -> Carry:
     """The carry of each series before step until - 1, after at most `steps` before it (None: all)."""
     begins = np.maximum(0, until - 1 - (steps or until.max()))
     parts = []
-    piece = min(STEPS, max(1, int((until - 1 - begins).max())))
+    piece = min(STEPS, _rounded(max(1, int((until - 1 - begins).max()))))
     for rows in in_parts(len(until)):
         end, begin = until[rows], begins[rows]
         batch = streams.window(rows, begin, 1, end, reach=net.model.reach)
@@ -67,6 +70,12 @@ def run_up(net: Network, params: Params, streams: Streams, until: np.ndarray, st
             carry = network.advance(net, params, carry, batch)
         parts.append(jax.device_get(carry))
     return jax.tree.map(lambda *some: np.concatenate(some), *parts)
+
+
+def _rounded(steps: int) -> int:
+    """At most a quarter more: few numbers of steps, so that few programs are compiled."""
+    grain = max(1, (1 << steps.bit_length()) // 8)
+    return -(-steps // grain) * grain
 
 
 def in_parts(n: int) -> list[np.ndarray]:
@@ -103,7 +112,11 @@ def updated(net: Network, members: tuple, encoding: Encoding, kept: Kept, new: P
     seen[rows] |= np.array([not np.isnan(y).all() for y in new.values], bool)
     total = kept.steps.copy()
     total[rows] += count
-    return kept._replace(steps=total, shift=unit[0], size=unit[1], seen=seen, last=last, carries=tuple(carries))
+    base = kept.base
+    if base is not None:
+        base = base.put(rows, encoding.regress(streams, base.take(rows))[1])
+    more = {"last": last, "carries": tuple(carries), "base": base}
+    return kept._replace(steps=total, shift=unit[0], size=unit[1], seen=seen, **more)
 
 
 def _set(a: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -91,9 +91,14 @@ class Deployed(Record):
     network: Network
     members: int
     series: int
+    reach: int = 0
+    lags: int = 0
 
     def init(self, key: jax.Array) -> Params:
-        """{"members": the params of each, "series": what is kept of each series}."""
+        """{"members": the params of each, "series": what is kept of each series, "base": of its autoregression}.
+
+        Of the last, each float64 is two uint32.
+        """
         net, N = self.network, self.series
         params = [net.init(k) for k in jax.random.split(key, self.members)]
         carry = tuple(net.model.initial_carry(one["model"], (N,)) for one in params)
@@ -103,13 +108,15 @@ class Deployed(Record):
             "categories": jnp.zeros((N, len(net.sizes)), jnp.int32),
             "reals": jnp.zeros((N, net.reals), jnp.float32),
         }
-        return {"members": tuple(params), "carries": carry, "series": kept}
+        shapes = [(self.reach,), (), (self.lags + 2, self.lags + 2), (self.lags + 1,)] if self.lags else []
+        base = tuple(jnp.zeros((N, *shape, 2), jnp.uint32) for shape in shapes)
+        return {"members": tuple(params), "carries": carry, "series": kept, "base": base}
 
 
 @factory
-def deployed(network: Network, members: int, series: int) -> Deployed:
-    """The record by which a trained forecaster is saved."""
-    return Deployed(network, members, series)
+def deployed(network: Network, members: int, series: int, reach: int = 0, lags: int = 0) -> Deployed:
+    """The record by which a trained forecaster is saved; `reach` and `lags` are those of its autoregression."""
+    return Deployed(network, members, series, reach, lags)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxrnn.forecast.autoregression import Autoregression, State
 from jaxrnn.forecast.calendar import cycles, features
 from jaxrnn.forecast.tables import Panel
 
 FARTHEST = 1e15  # sizes from the shift: the squares of float32 end at 1e38
 IDENTITY = "unique_id"
+ROWS = 512  # series whose autoregressions run at once
 
 
 class Standard(NamedTuple):
@@ -71,6 +73,7 @@ class Encoding:
     future: tuple[Standard, ...]
     reals: tuple[Standard, ...]
     categories: tuple[tuple[str, tuple[str, ...]], ...]
+    base: Autoregression | None = None
 
     @property
     def future_size(self) -> int:
@@ -94,6 +97,20 @@ class Encoding:
             self.labelled(panel) if static else np.zeros((len(panel), 0), np.int32),
             self.real(panel) if static else np.zeros((len(panel), 0), np.float32),
         )
+
+    def regress(self, streams: Streams, state: State | None = None, last: int = 0) -> tuple[Any, Any]:
+        """What `base.run` returns for series, after `state` if it is given: (forecasts [N, last, K], the state)."""
+        N, T = len(streams.lengths), streams.lengths
+        assert self.base is not None
+        state = self.base.begin(N) if state is None else state
+        parts = []
+        for rows in np.split(np.arange(N), range(ROWS, N, ROWS)):
+            block = np.full((len(rows), T[rows].max(initial=0)), np.nan)
+            for line, n in zip(block, rows, strict=True):
+                line[: T[n]] = streams.ys[streams.starts[n] : streams.starts[n] + T[n]]
+            parts.append(self.base.run(block, T[rows], state.take(rows), last))
+        found, states = zip(*parts, strict=True)
+        return np.concatenate(found), State(*map(np.concatenate, zip(*states, strict=True)))
 
     def check(self, panel: Panel, static: bool) -> None:
         """Raise ValueError for a panel of another frequency or without a column that is read."""
@@ -120,7 +137,15 @@ class Encoding:
         return np.stack(found, -1) if found else np.zeros((len(panel), 0), np.float32)
 
 
-def learn_encoding(panel: Panel, static: Any, future: Any, past: Any, identity: bool, calendar: bool) -> Encoding:
+def learn_encoding(
+    panel: Panel,
+    static: Any,
+    future: Any,
+    past: Any,
+    identity: bool,
+    calendar: bool,
+    base: Autoregression | None = None,
+) -> Encoding:
     """The encoding of the columns with these names, by the data of a panel."""
     names = {"static": _names(static, "static"), "future": _names(future, "future"), "past": _names(past, "past")}
     for argument, some in names.items():
@@ -145,7 +170,7 @@ def learn_encoding(panel: Panel, static: Any, future: Any, past: Any, identity: 
         varying[argument] = tuple(_learn(name, np.concatenate(panel.columns[name])) for name in names[argument])
     repeats = cycles(panel.frequency, int(panel.lengths.max())) if panel.dated and calendar else ()
     return Encoding(
-        panel.freq, panel.dated, repeats, varying["past"], varying["future"], tuple(reals), tuple(categories)
+        panel.freq, panel.dated, repeats, varying["past"], varying["future"], tuple(reals), tuple(categories), base
     )
 
 

@@ -12,12 +12,14 @@ import numpy as np
 
 from jaxrnn._core import checks
 from jaxrnn.forecast import network
+from jaxrnn.forecast.autoregression import Autoregression, State
 from jaxrnn.forecast.calendar import Frequency, frequency
 from jaxrnn.forecast.columns import as_column, columns_of
 from jaxrnn.forecast.kept import Kept, following, in_parts, keep, to_come, unit_of, updated
 from jaxrnn.forecast.network import Network
 from jaxrnn.forecast.streams import Encoding, Standard, present
 from jaxrnn.forecast.tables import Panel, Table, panel
+from jaxrnn.forecast.training import blended
 from jaxrnn.interop import load as load_file
 from jaxrnn.interop import save as save_file
 
@@ -33,7 +35,8 @@ class Trained:
     came at once or one by one.
 
     history: of the training, a value for each report, as `train.learn` gives it. notes: what was done to the data.
-    spread: how much wider intervals are than the networks say, as validation had it.
+    spread: how much wider intervals are than the networks say, as validation had it. share: how far forecasts are
+    moved from the networks' to the autoregression's.
     """
 
     network: Network
@@ -43,6 +46,7 @@ class Trained:
     history: dict[str, np.ndarray]
     notes: tuple[str, ...]
     spread: float = 1.0
+    share: float = 0.0
 
     @property
     def ids(self) -> tuple[str | int, ...]:
@@ -96,6 +100,10 @@ class Trained:
         if recursive and head != "point":
             options |= {"key": jax.random.key(0) if key is None else key, "paths": checks.positive(paths, "paths")}
         found = self._each(kept, ahead, lambda *of: network.predict(*of, **options), 1)
+        base = self.encoding.base
+        if base is not None and kept.base is not None:
+            beside = base.forecast(kept.base.line, kept.base.weights).T, base.deviation(kept.base).T
+            found = blended(found, *beside, self.share, levels)
         found = found._replace(**{n: found.median + self.spread * (getattr(found, n) - found.median) for n in SIDES})
         names = ["mean", "median"] + [f"{side}-{100 * level:g}" for level in levels for side in ("lo", "hi")]
         bounds = [bound[k] for k in range(len(levels)) for bound in (found.lower, found.upper)]
@@ -129,7 +137,10 @@ class Trained:
 
     def save(self, path: str | Path) -> None:
         """Write everything as one file, which `load` reads: see `jaxrnn.save`."""
-        kept, record = self.kept, network.deployed(self.network, len(self.members), len(self.ids))
+        kept, record = (
+            self.kept,
+            network.deployed(self.network, len(self.members), len(self.ids), *_sizes(self.encoding.base)),
+        )
         first = kept.first.astype(str).tolist() if self.encoding.dated else kept.first.tolist()
         history = {name: [None if math.isnan(v) else float(v) for v in of] for name, of in self.history.items()}
         extra = {
@@ -144,8 +155,11 @@ class Trained:
             "history": history,
             "notes": list(self.notes),
             "spread": self.spread,
+            "share": self.share,
         }
-        save_file(path, record, {"members": self.members, "carries": kept.carries, "series": kept.last}, extra=extra)
+        base = () if kept.base is None else tuple(_bits(np.asarray(a, np.float64)) for a in kept.base)
+        arrays = {"members": self.members, "carries": kept.carries, "series": kept.last, "base": base}
+        save_file(path, record, arrays, extra=extra)
 
     def _of(self, table: Any) -> Kept:
         """What is kept, or what would be of the series of a table."""
@@ -209,10 +223,25 @@ def load(path: str | Path) -> Trained:
     first = np.array(extra["first"], "datetime64[s]" if encoding.dated else np.int64)
     steps, seen = np.array(extra["steps"], np.int64), np.array(extra["seen"], bool)
     shift, size = (np.array(extra[name], np.float64) for name in ("shift", "size"))
-    kept = Kept(tuple(extra["ids"]), first, steps, shift, size, seen, params["series"], params["carries"])
+    base = State(*map(_numbers, params["base"])) if encoding.base else None
+    kept = Kept(tuple(extra["ids"]), first, steps, shift, size, seen, params["series"], params["carries"], base)
     history = {name: np.array([math.nan if v is None else v for v in of]) for name, of in extra["history"].items()}
     members = jax.tree.map(jax.numpy.asarray, params["members"])
-    return Trained(saved.record.network, members, encoding, kept, history, tuple(extra["notes"]), extra["spread"])
+    blended = extra["spread"], extra["share"]
+    return Trained(saved.record.network, members, encoding, kept, history, tuple(extra["notes"]), *blended)
+
+
+def _bits(a: np.ndarray) -> np.ndarray:
+    """float64 as it is kept among arrays of 32 bits: [...] -> [..., 2] uint32."""
+    return np.ascontiguousarray(a)[..., None].view("<u4")
+
+
+def _numbers(bits: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(bits).view("<f8")[..., 0]
+
+
+def _sizes(base: Autoregression | None) -> tuple[int, int]:
+    return (base.reach, len(base.lags)) if base else (0, 0)
 
 
 def _lists(value: Any) -> Any:
@@ -226,6 +255,8 @@ def _tuples(name: str, value: Any) -> Any:
     """A field of an Encoding, from lists."""
     if name in ("past", "future", "reals"):
         return tuple(Standard(*one) for one in value)
+    if name == "base":
+        return None if value is None else Autoregression(**value | {"lags": tuple(value["lags"])})
     if name == "categories":
         return tuple((column, tuple(labels)) for column, labels in value)
     return tuple(value) if isinstance(value, list) else value

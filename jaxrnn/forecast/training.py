@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
@@ -14,13 +15,14 @@ from jaxrnn import train
 from jaxrnn.forecast import network
 from jaxrnn.forecast.kept import run_up
 from jaxrnn.forecast.network import Network
-from jaxrnn.forecast.streams import Streams
+from jaxrnn.forecast.streams import Encoding, Streams
 from jaxrnn.forecast.tables import Panel
 
 LEVEL = 0.8  # of the interval that is judged beside the median
 TRIED = 15  # steps in which the seconds of a step are found
 JUDGED = 2048  # series that are forecast for validation, at most
 ORIGINS = 64  # from which forecasts are judged in all, at least, where the series are long enough
+SHARES = np.linspace(0, 1, 21)  # of the autoregression, that are tried
 SPREADS = 1.0, 4.0  # the least and the most of it: what went well lately is no reason for narrower ones
 REPORTS = 12  # in a training, where nothing is said
 
@@ -98,6 +100,7 @@ class Judged(NamedTuple):
     net: Network
     streams: Streams  # of rows, each up to the end of what is forecast from its origin
     actual: np.ndarray  # [K, rows]
+    base: tuple[np.ndarray, np.ndarray] | None  # forecasts and deviations [K, rows] of the autoregression
 
     def said(self, params: Any, options: dict[str, Any]) -> Any:
         """The `Prediction` of a network from all origins, leaves [..., K, rows]."""
@@ -122,31 +125,58 @@ class Judged(NamedTuple):
         losses = np.mean([2 * np.maximum(q * e, (q - 1) * e) for q, e in off], 0)
         return {"validation": _mean(losses, there), "mase": _mean(np.abs(off[0][1]), there)}
 
-    def spread(self, members: list[Any]) -> float:
+    def share(self, members: list[Any]) -> float:
+        """The share of the way from the members' median to the autoregression with the least absolute error."""
+        median = np.median([self.said(params, self.options()).median for params in members], 0)
+        assert self.base is not None
+        there, way = ~np.isnan(self.actual), np.nan_to_num(self.base[0] - median)
+        errors = [_mean(np.abs(self.actual - median - share * way), there) for share in SHARES]
+        return float(SHARES[int(np.argmin(errors))])
+
+    def spread(self, members: list[Any], share: float = 0.0) -> float:
         """The factor by which intervals are to be as wide for LEVEL of what came to be in them.
 
         The distance of what came from the median, in units of the side of the interval that it is on, has this factor
         as its quantile: conformalised quantile regression (Romano, Patterson and Candes 2019) with a product in place
         of a sum, for series of all sizes at once.
         """
-        said = [self.said(params, self.options()) for params in members]
-        lower, median, upper = (
-            np.median([getattr(one, name) for one in said], 0) for name in ("lower", "median", "upper")
-        )
-        off = self.actual - median
-        side = np.where(off > 0, upper[0] - median, median - lower[0])
+        each = [self.said(params, self.options()) for params in members]
+        said = jax.tree.map(lambda *some: np.median(some, 0), *each)
+        if self.base is not None:
+            said = blended(said, *self.base, share, (LEVEL,))
+        off = self.actual - said.median
+        side = np.where(off > 0, said.upper[0] - said.median, said.median - said.lower[0])
         there = ~np.isnan(off) & (side > 0)
         return float(np.clip(np.quantile(np.abs(off[there]) / side[there], LEVEL), *SPREADS)) if there.any() else 1.0
 
 
-def judged_of(net: Network, streams: Streams, judged: np.ndarray, origins: int) -> Judged:
+def blended(said: Any, center: np.ndarray, deviation: np.ndarray, share: float, levels: tuple[float, ...]) -> Any:
+    """A `Prediction` whose quantiles are the weighted means of a network's and an autoregression's [K, ...].
+
+    Where the latter's deviation is not known, the network's are moved; where its center is not, they stay.
+    """
+    way = share * np.nan_to_num(center - said.median)
+    bounds = {}
+    for name, sign in ("lower", -1), ("upper", 1):
+        own = getattr(said, name)
+        z = np.array([sign * NormalDist().inv_cdf((1 + level) / 2) for level in levels])
+        other = center + z.reshape(-1, 1, 1) * deviation
+        bounds[name] = np.where(np.isfinite(other), own + share * (other - own), own + way)
+    return said._replace(mean=said.mean + way, median=said.median + way, **bounds)
+
+
+def judged_of(net: Network, encoding: Encoding, streams: Streams, judged: np.ndarray, origins: int) -> Judged:
     """The last `origins` from which K steps of each judged series came."""
     series = np.flatnonzero(judged)[:: -(-int(judged.sum()) // JUDGED)]
     rows, K = np.repeat(series, origins), net.model.horizon
     ends = streams.lengths[rows] - np.tile(np.arange(origins), len(series))
     some = streams._replace(starts=streams.starts[rows], lengths=ends)
     some = some._replace(categories=streams.categories[rows], reals=streams.reals[rows])
-    return Judged(net, some, some.window(np.arange(len(rows)), ends - K, K, ends)["ys"].T)
+    base = None
+    if encoding.base is not None:
+        said, state = encoding.regress(some._replace(lengths=ends - K), last=1)
+        base = said[:, 0].T, encoding.base.deviation(state).T
+    return Judged(net, some, some.window(np.arange(len(rows)), ends - K, K, ends)["ys"].T, base)
 
 
 def origins_of(judged: np.ndarray, lengths: np.ndarray, K: int) -> int:

@@ -94,21 +94,6 @@ def test_linear_is_scikit_learns_logistic_regression(rng):
     assert learning.linear(train, test, 3) == pytest.approx(expected, abs=0.011)  # one row on the border
 
 
-def test_learner_learns_and_repeats(rng):
-    """A line through points; the same key gives the same bits, another key other batches."""
-    xs = rng.standard_normal(64).astype("float32")
-    data = xs, 3 * xs + 1
-
-    def loss(params, batch, key):
-        return ((batch[0] * params[0] + params[1] - batch[1]) ** 2).mean()
-
-    learn = learning.learner(lambda key: jax.random.normal(key, (2,), "float32"), loss, steps=300, batch=16, rate=0.1)
-    params, losses = learn(jax.random.key(0), data)
-    assert np.allclose(params, [3, 1], atol=1e-3) and losses.shape == (20,) and losses[-1] < 1e-4 < losses[0]
-    again, other = learn(jax.random.key(0), data)[1], learn(jax.random.key(1), data)[1]
-    assert np.array_equal(again, losses) and not np.array_equal(other, losses)
-
-
 def write_idx(path, array, compress):
     content = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
     path.write_bytes(gzip.compress(content) if compress else content)

@@ -118,6 +118,7 @@ def test_what_is_known_ahead_is_used(rng):
         "scaling": None,
         "validate": False,
         "key": jax.random.key(2),
+        "base": False,
     }
     model = forecast.fit(table, K, future=("price",), past=("weather",), **options)
     ahead = rng.standard_normal(3 * K)

@@ -15,7 +15,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "experiments" / "notebooks"
-NAMES = ["1_what_an_rnn_is", "2_why_gradients_vanish", "3_gates", "4_encode_and_decode", "5_your_own_cell"]
+NAMES = [
+    "1_what_an_rnn_is",
+    "2_why_gradients_vanish",
+    "3_gates",
+    "4_encode_and_decode",
+    "5_your_own_cell",
+    "6_forecasting",
+]
 NOISE = re.compile(r"/(?:home|root|tmp|work|usr|opt|Users|private|var)/\w|\b[A-Za-z]:\\|Warning|Traceback")
 
 
@@ -55,7 +62,7 @@ def faults(name, notebook):
                 yield f"cell {number} has an error, or wrote to stderr"
         if any(NOISE.search(text) for text in (*words(cell), source(cell))):
             yield f"cell {number} has a path of a machine, a warning or a traceback"
-        if len(pictures(cell)) != source(cell).count("plt.show()"):
+        if len(pictures(cell)) != source(cell).count("plt.show()") + source(cell).count("forecast.figures."):
             yield f"cell {number} shows {len(pictures(cell))} figures"
         for data in pictures(cell):
             if blank(data):
@@ -81,6 +88,7 @@ def test_all_are_there():
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
 
 
+@pytest.mark.every_row
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_reader_sees(name):
     assert list(faults(name, read(name))) == []
@@ -114,6 +122,7 @@ def test_faults_are_seen():
     assert broken(lambda notebook, shown: shown["outputs"].append(stderr))
 
 
+@pytest.mark.every_row
 @pytest.mark.parametrize("name", NAMES)
 def test_runs(name, tmp_path, monkeypatch):
     """In fast mode, by this Python, from another folder: without an error, with every figure."""
