@@ -154,6 +154,8 @@ def test_copies_are_counted_as_by_hand(rng):
     assert ours == pytest.approx([copies(text, other, texts.RUN) for other in others])
     assert ours[0] == 1 and 0 < ours[1] < 1 and ours[2] == 0
     assert texts.copied("short", others) == [0.0] * 4
+    near = "x" * (texts.RUN - 2)
+    assert texts.copied(near + "ac", [near + "ba", "y" + near + "a", near + "ac"]) == [0.0, 0.0, 1.0]
 
 
 def test_copied_files_are_left_out(rng):
