@@ -51,7 +51,7 @@ def clock(seconds: float) -> str:
 def first_line(text: str) -> str:
     """The first whole line of a text that has more than a word in it, for a terminal."""
     lines = [" ".join(line.split()) for line in text.split("\n")]
-    return shown(next((line for line in lines[1:-1] if " " in line), " ".join(lines)))[:100]
+    return shown(next((line for line in lines[1:-1] if " " in line), " ".join(lines)))[:58]  # a terminal has 80 columns
 
 
 def table(found: dict[str, float], marked: tuple[str, ...]) -> str:
