@@ -5,6 +5,7 @@
 #: make check    ruff, its formatter, pyright
 #: make properties  draws 10,000 calls of unroll       ARGS="500 --seed 3" for other ones
 #: make cells    write docs/cells.md anew, the page of every cell
+#: make demo     a page that writes with what make train has made, and one that forecasts   ARGS="--port 9000"
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
 #:
@@ -21,7 +22,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test test-all properties check cells bench clean environment another-interpreter
+.PHONY: help train sample test test-all properties check cells demo bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -54,6 +55,14 @@ check: $(call installed,dev)
 
 cells: $(call installed,train)
 	$(BIN)/python docs/cells.py > docs/.cells.md && mv docs/.cells.md docs/cells.md
+
+demo: $(call installed,demo) docs/node_modules
+	@$(BIN)/python -u docs/demo.py $(ARGS)
+
+docs/node_modules: docs/package.json
+	@command -v npm >/dev/null || { echo "There is no npm here, which brings onnxruntime-web. On Debian: apt install npm"; exit 1; }
+	@npm install --prefix docs --silent --no-audit --no-fund --ignore-scripts --no-package-lock
+	@touch $@
 
 bench: $(call installed,train)
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -65,9 +65,10 @@ THIRDS = {
 }
 
 
-# A table of so many rows in the full half gives each third, for time; JAXRNN_ALL_CELLS=1 asks for all.
+# A table of LONG rows in the full half gives each third, one of LONGEST each sixth, for time; JAXRNN_ALL_CELLS=1 asks
+# for all.
 # Not of one marked `every_row`, whose rows are things of their own: notebooks, pages.
-LONG = 6
+LONG, LONGEST = 6, 24
 
 
 def pytest_collection_modifyitems(config, items):
@@ -87,7 +88,8 @@ def pytest_collection_modifyitems(config, items):
     for item in full:
         table = item.path, item.originalname
         seen[table] += 1
-        if count[table] >= LONG and seen[table] % 3 != 1 and not item.get_closest_marker("every_row"):
+        every = 6 if count[table] >= LONGEST else 3 if count[table] >= LONG else 1
+        if (seen[table] - 1) % every and not item.get_closest_marker("every_row"):
             left.append(item)
     if left:
         config.hook.pytest_deselected(items=left)

@@ -335,7 +335,7 @@ MALFORMED = {
     ),
     "integers": (having("gru", b=np.ones(12, int)), None, TypeError, "expected real floating-point numbers, got int64"),
     "a convolution": (CONVOLUTION, None, ValueError, r"got \[\]"),
-    "a convolution by name": (CONVOLUTION, "conv1_d_lstm", TypeError, "jaxrnn has no convolutional LSTM"),
+    "a convolution by name": (CONVOLUTION, "conv1_d_lstm", TypeError, "those of a convolutional LSTM are not taken"),
     "layers in another order": (
         deep(np.random.default_rng(0)),
         NAMES[::-1],

@@ -56,7 +56,7 @@ def form_of(flat: Mapping[str, Any], name: str) -> Form:
     """
     layers = {key.rpartition("/")[0] for key in flat}
     if layers == {"ih", "hh"}:
-        raise TypeError(f"{name}: expected a recurrent cell of flax, got a ConvLSTMCell: jaxrnn has no convolutions")
+        raise TypeError(f"{name}: expected a recurrent cell of flax, got a ConvLSTMCell, whose arrays are not taken")
     form = min(FORMS, key=lambda f: len(layers ^ {*f.inputs, *f.hidden}))
     if not layers & {*form.inputs, *form.hidden}:
         names = "; ".join(sorted({f"{f.kind} {', '.join((*f.inputs, *f.hidden))}" for f in FORMS}))

@@ -75,7 +75,7 @@ def said(module: Any, name: str) -> tuple[Any, list[Said]]:
 def _cell(cell: Any, name: str) -> Said:
     kind = type(cell).__name__
     if kind == "ConvLSTMCell":
-        raise TypeError(f"{name}: expected a recurrent cell of flax, got a ConvLSTMCell: jaxrnn has no convolutions")
+        raise TypeError(f"{name}: expected a recurrent cell of flax, got a ConvLSTMCell, whose arrays are not taken")
     if kind not in CELLS or not type(cell).__module__.startswith("flax."):
         raise TypeError(f"{name}: expected an RNN, Bidirectional, {', '.join(CELLS)} of flax, got {type(cell)}")
     start = cell.carry_init

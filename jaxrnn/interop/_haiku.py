@@ -47,7 +47,7 @@ def from_haiku(
     ResetCore is `unroll(..., reset=...)`; an IdentityCore has no params and changes nothing. Haiku has no layer for
     both directions: convert the two cores, and join them by `jaxrnn.bidirectional`.
     Raises KeyError for a module or an array that is missing, ValueError for one too many, another shape, numbers not
-    finite, or several cores without `modules`, TypeError for a convolutional LSTM, which jaxrnn does not have.
+    finite, or several cores without `modules`, TypeError for a convolutional LSTM, whose arrays are not taken.
 
         cell, params = from_haiku(hk.transform(forward).init(key, xs), ["lstm", "lstm_1"])
         carry, ys = jaxrnn.unroll(cell, params, None, xs)  # xs [T, B, D], as dynamic_unroll has them
@@ -63,7 +63,7 @@ def from_haiku(
             key: a for key, a in given.items() if any(key.startswith(f"{n}/") for n in names if isinstance(n, str))
         }
     if any("input_to_hidden" in key.split("/") for key in given):
-        raise TypeError("weights: jaxrnn has no convolutional LSTM, as these are; the nearest that it has: lstm")
+        raise TypeError("weights: those of a convolutional LSTM are not taken; jaxrnn.conv_lstm is such a cell")
     left = Weights(given, "weights", dtype)
     layers: list[tuple[Cell, Params]] = []
     D = first = None

@@ -6,7 +6,7 @@ from jaxrnn.models._forecaster.distribution import Distribution
 from jaxrnn.models._forecaster.factory import forecaster
 from jaxrnn.models._forecaster.forecaster import Forecaster
 from jaxrnn.models._forecaster.memory import Remembered
-from jaxrnn.models._forecaster.series import Prediction
+from jaxrnn.models._forecaster.series import Prediction, Scale
 from jaxrnn.models._language_model import LanguageModel, language_model
 from jaxrnn.models._tagger import Tagger, tagger
 
@@ -18,6 +18,7 @@ __all__ = [
     "LanguageModel",
     "Prediction",
     "Remembered",
+    "Scale",
     "Tagger",
     "classifier",
     "encoder_decoder",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import time
 
 import jax
@@ -211,3 +213,46 @@ def test_origins_leave_something_to_learn_from(count, length, horizon, expected)
     judged, lengths = np.ones(count, bool), np.full(count, length)
     assert training.origins_of(judged, lengths, horizon) == expected
     assert length - horizon - expected + 1 > 1
+
+
+@support.lenient()
+def test_interrupted(rng, monkeypatch):
+    """Ctrl-C at the first report of the second network: what was learnt forecasts, and notes say what is missing."""
+    judge, calls = training.Judged.judge, []
+
+    def interrupts(self, params):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return judge(self, params)
+
+    monkeypatch.setattr(training.Judged, "judge", interrupts)
+    series = [20 + rng.standard_normal(60) for _ in range(3)]
+    model = forecast.fit(series, K, members=3, **FIT, steps=8, every=2, refit=False, key=jax.random.key(1))
+    assert len(model.members) == 2 and model.history["step"].tolist() == [2]
+    assert any(note.startswith("interrupted after 2 steps of network 2 of 3") for note in model.notes)
+    assert np.isfinite(model.predict()["median"]).all()
+
+
+@support.lenient()
+def test_a_backtest_asks_for_what_a_user_would(rng):
+    """From tables cut at each origin, and never from what came later."""
+    series = {"a": 5 + rng.standard_normal(70), "b": 300 + 40 * rng.standard_normal(64)}
+
+    def table(back):
+        lengths = [len(y) - back for y in series.values()]
+        y = np.concatenate([y[:n] for y, n in zip(series.values(), lengths, strict=True)])
+        ds = np.concatenate([np.arange(n) for n in lengths])
+        return {"unique_id": np.repeat([*series], lengths), "ds": ds, "y": y}
+
+    model = forecast.fit(table(2 * K), K, **FIT, steps=4, key=jax.random.key(3))
+    found = forecast.backtest({"m": model}, table(0), K, windows=4, step=2, season=SEASON, freq=1)
+    for w, back in enumerate((K + 6, K + 4, K + 2, K)):
+        said = model.predict(table(back))
+        for name, column in ("median", said["median"]), ("lo-80", said["lo-80"]), ("hi-80", said["hi-80"]):
+            mine = {"median": found.forecasts["m"].median}.get(name)
+            if mine is None:
+                mine = found.forecasts["m"].interval(0.8)[name == "hi-80"]
+            np.testing.assert_allclose(mine[w].ravel(), column, rtol=1e-5)
+        came = np.concatenate([y[len(y) - back :][:K] for y in series.values()])
+        np.testing.assert_array_equal(found.target[w].ravel(), came)

@@ -332,7 +332,7 @@ MODULES = {
         lambda: nnx.RNN(nnx_gru(carry_init=jax.nn.initializers.ones, rngs=nnx.Rngs(0))), {}, TypeError,
         r"expected a carry that starts at 0, got GRUCell\(carry_init=ones\); pass the carry to unroll, or",
     ),
-    "conv": (lambda: nn.ConvLSTMCell(3, (2,)), {}, TypeError, "got a ConvLSTMCell: jaxrnn has no convolutions"),
+    "conv": (lambda: nn.ConvLSTMCell(3, (2,)), {}, TypeError, "got a ConvLSTMCell, whose arrays are not"),
     "own": (lambda: bound(nn.RNN(Mine(H))), {}, TypeError, "expected an RNN, Bidirectional, .* of flax, got .*Mine"),
     "dense": (lambda: nnx.Linear(3, 4, rngs=nnx.Rngs(0)), {}, TypeError, "expected an RNN, Bidirectional, .*Linear"),
     "activation": (

@@ -217,7 +217,7 @@ def test_a_convolutional_lstm_is_refused():
     peer = hk.transform(lambda x: (core := hk.Conv1DLSTM((5,), 4, 3))(x, core.initial_state(B)))
     weights = peer.init(jax.random.key(0), jnp.ones((B, 5, 2)))
     module = next(iter(weights)).rpartition("/")[0]
-    with pytest.raises(TypeError, match="jaxrnn has no convolutional LSTM"):
+    with pytest.raises(TypeError, match="those of a convolutional LSTM are not taken"):
         from_haiku(weights, module)
 
 
