@@ -4,7 +4,9 @@
 #: make test-all the rest: experiments, notebooks, README, wide tables, and some of all as users compile
 #: make check    ruff, its formatter, pyright
 #: make properties  draws 10,000 calls of unroll       ARGS="500 --seed 3" for other ones
-#: make cells    write docs/cells.md anew, the page of every cell
+#: make docs     the documentation as a site, in docs/_build/html
+#: make cells    write docs/cells.md anew, the page of every cell, and a figure of each
+#: make gallery  run experiments, and write their figures anew in docs/gallery   ARGS="addition names"
 #: make demo     a page that writes with what make train has made, and one that forecasts   ARGS="--port 9000"
 #: make bench    reprint the tables of benchmarks/       ARGS="peers --cells lstm", EXTRAS=peers for other libraries
 #: make clean    remove .venv and caches; runs/ stays
@@ -22,7 +24,7 @@ comma := ,
 # $(call installed,train): the stamp of an installation with these extras, such as .venv/.has-train,cuda
 installed = $(VENV)/.has-$(1)$(if $(EXTRAS),$(comma)$(EXTRAS))
 
-.PHONY: help train sample test test-all properties check cells demo bench clean environment another-interpreter
+.PHONY: help train sample test test-all properties check docs cells gallery demo bench clean environment another-interpreter
 .DELETE_ON_ERROR:
 
 help:
@@ -53,8 +55,17 @@ check: $(call installed,dev)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# With the demo, where npm can bring what it runs on.
+docs: $(call installed,docs) $(if $(shell command -v npm),docs/node_modules)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs $(ARGS) . docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 cells: $(call installed,train)
 	$(BIN)/python docs/cells.py > docs/.cells.md && mv docs/.cells.md docs/cells.md
+	$(BIN)/python docs/responses.py
+
+gallery: $(call installed,train$(comma)experiments)
+	$(BIN)/python docs/gallery.py $(ARGS)
 
 demo: $(call installed,demo) docs/node_modules
 	@$(BIN)/python -u docs/demo.py $(ARGS)

@@ -53,7 +53,11 @@ PAGES = {
 
 def module(name: str) -> types.ModuleType:
     """A module by its public name, which may be that of an attribute."""
-    return functools.reduce(getattr, name.split(".")[1:], jaxrnn) if name != "jaxrnn.run" else importlib.import_module(name)
+    return (
+        functools.reduce(getattr, name.split(".")[1:], jaxrnn)
+        if name != "jaxrnn.run"
+        else importlib.import_module(name)
+    )
 
 
 def listed(name: str) -> list[str]:
@@ -134,7 +138,8 @@ def index() -> Iterator[str]:
     yield from ["API", "===", "", "Every public name, by module. What a docstring writes as [T, ..., D] is a shape:"]
     yield from ["T time, B batch, D input features, H hidden units, G gates, V vocabulary.", ""]
     for name, title in PAGES.items():
-        first = docstrings.convert((module(name).__doc__ or "").split("\n\n")[0], (), lambda text: target(text, name))
+        about = (module(name).__doc__ or "").split("\n\n")[0]
+        first = docstrings.convert(about, (), functools.partial(target, around=name))
         yield from [f":doc:`{title} <{name}>`, ``{name}``", f"    {first[0]}", ""]
     yield from [".. toctree::", "    :hidden:", "", *(f"    {title} <{name}>" for name, title in PAGES.items()), ""]
 
@@ -164,14 +169,15 @@ def page(name: str) -> Iterator[str]:
 def directive(full: str, value: object) -> Iterator[str]:
     """What autodoc is to make of a name."""
     if isinstance(value, type):
-        yield from [f".. autoclass:: {full}", *([] if records.constructed(value) else ["    :no-value:"][:0]), ""]
+        yield from [f".. autoclass:: {full}", ""]
         for member in records.members(value):
             kind = "property" if isinstance(inspect.getattr_static(value, member), property) else "method"
             yield from [f"    .. auto{kind}:: {full}.{member}", ""]
-    elif callable(value) and not isinstance(value, records.VALUES):
+    elif callable(value):
         yield from [f".. autofunction:: {full}", ""]
     else:
-        yield from [f".. py:data:: {full}", "", f"    {records.about(full, value)}", ""]
+        module, _, name = full.rpartition(".")
+        yield from [f".. py:data:: {name}", f"    :module: {module}", "", f"    {records.about(value)}", ""]
 
 
 def docstring(app, what, name, value, options, lines) -> None:
@@ -187,31 +193,26 @@ def docstring(app, what, name, value, options, lines) -> None:
         lines += records.fields(value, link)
 
 
-def missing(app, env, node, content):
-    """`missing-reference`: a name that stands in a signature, which knows things by the modules that define them."""
-    text = node.get("reftarget", "")
-    value = found(text)
-    if value is None and node.get("py:module"):
-        value = found(f"{node['py:module']}.{text}")
-    try:
-        full = names().get(id(value))
-    except TypeError:
-        full = None
-    if full and full != text:
-        node["reftarget"] = full
-        domain = env.get_domain("py")
-        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, content)
-    known = value is not None or text.partition(".")[0] in sys_modules()
-    return content if known and not (full and full == text) else None
+def signature(app, what, name, value, options, text, returns):
+    """`autodoc-process-signature`: none of a class that a function makes; a default without a name is no Python."""
+    made = isinstance(value, type) and (
+        "which makes it" in (value.__doc__ or "") or "(_" in (text or "") or ", _" in (text or "")
+    )
+    return ("", "") if made else (text and re.sub(r"<function [^ ]*?(?:<lambda>)?>|<[^<>]*>", "...", text), returns)
 
 
-def sys_modules():
-    """The libraries whose names may stand in a signature without leading anywhere."""
-    return {"jax", "jaxlib", "numpy", "np", "jnp", "optax", "flax", "nnx", "typing", "collections", "Any", "Callable"}
+def roles(app, page, template, context, doctree) -> None:
+    """`html-page-context`: arguments below one another are no list of terms, though Sphinx writes them as <dl>."""
+    if page.startswith("docs/api/"):
+        heads = re.compile(r"<dt class=\"sig.*?</dt>", re.S)
+        context["body"] = heads.sub(
+            lambda head: re.sub("<(dl|dd)>", r'<\1 role="presentation">', head[0]), context["body"]
+        )
 
 
 def setup(app):
     """Sphinx's hooks."""
     app.connect("builder-inited", lambda app: write())
     app.connect("autodoc-process-docstring", docstring)
-    app.connect("missing-reference", missing)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("html-page-context", roles)

@@ -16,6 +16,10 @@ of the matrix products and convolutions of one step of one row, the drive's incl
 loop" is what must wait for the step before: *affine*: new = a · old + b, no product; *none*: pointwise, no product;
 else the number of products, in turn. Every cell runs in `engines.scan` and `engines.checkpointed`, and those in three
 parts in `engines.deferred`, which is then the default.
+
+The figure of each is of a cell of 32 units as `init` makes it: on the left y of four units for one pulse and a plateau
+of the input, on the right what is left of the derivative of y by an input k steps before, in root mean square over
+inputs of noise, with `elman` beside it. `docs/responses.py` draws them; nothing has learnt there.
 """
 
 
@@ -54,6 +58,7 @@ def section(cell: Description) -> Iterator[str]:
     if cell.sources:
         yield f"- sources: {cell.sources}"
     yield f"- {cell.paper}"
+    yield f"\n![The response of a new {name}, and how long it feels an input](responses/{name}.svg)"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import api  # noqa: E402 - the folder is on the path from here on
+import in_browser  # noqa: E402
+import links  # noqa: E402
 import mathematics  # noqa: E402
+import pictures  # noqa: E402
 
 import jaxrnn  # noqa: E402
 
@@ -38,10 +41,11 @@ include_patterns = [
 ]
 exclude_patterns = ["docs/_build", "docs/node_modules", ".*", "runs", "jaxrnn", "tests", "**/README.rst"]
 
-# Every reference must lead somewhere. `api.missing` finds public names, and lets those of other libraries be: their
+# Every reference must lead somewhere. `links.missing` finds public names, and lets those of other libraries be: their
 # inventories are on the network.
 nitpicky = True
 
+highlight_language = "text"  # a block says what it is; others are equations and shells
 nb_execution_mode = "off"  # the notebooks hold their outputs, and tests run them
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
@@ -55,6 +59,7 @@ html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_additional_pages = {"index": "redirect.html"}
 html_math_renderer = "mathml"
+html_domain_indices = False
 html_show_sphinx = False
 html_show_sourcelink = False
 html_copy_source = False
@@ -71,5 +76,8 @@ toc_object_entries_show_parents = "hide"
 
 def setup(app):
     """The hooks, each in a file of its own."""
+    in_browser.setup(app)
+    links.setup(app)
     mathematics.setup(app)
+    pictures.setup(app)
     api.setup(app)

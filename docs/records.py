@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 
 import docstrings
 
-# Public data that can also be called would be taken for functions.
-VALUES = (dict, str, int, float, tuple)
-
 
 def annotated(kind: type) -> list[str]:
     """The public fields of a record, in order."""
@@ -28,12 +25,8 @@ def members(kind: type) -> list[str]:
     for base in reversed(kind.__mro__):
         if base.__module__.startswith("jaxrnn"):
             there |= {n: v for n, v in vars(base).items() if not n.startswith("_") and n not in annotated(kind)}
-    return [n for n, v in there.items() if (callable(v) or isinstance(v, property | functools.cached_property | classmethod)) and v.__doc__]
-
-
-def constructed(kind: type) -> bool:
-    """Whether a user makes one by calling the class."""
-    return True
+    kinds = property | functools.cached_property | classmethod | staticmethod
+    return [n for n, v in there.items() if (callable(v) or isinstance(v, kinds)) and v.__doc__]
 
 
 def arguments(value: object) -> set[str]:
@@ -58,7 +51,8 @@ def comments(kind: type) -> dict[str, tuple[str, str]]:
         if isinstance(node, ast.AnnAssign):
             line = lines[node.end_lineno - 1]
             comment = line.encode()[node.end_col_offset :].decode().strip()
-            found[node.target.id] = ast.unparse(node.annotation), comment.removeprefix("#").strip() if comment[:1] == "#" else ""
+            said = comment.removeprefix("#").strip() if comment.startswith("#") else ""
+            found[node.target.id] = ast.unparse(node.annotation), said
     return found
 
 
@@ -71,7 +65,9 @@ def fields(kind: type, link: Callable) -> Iterator[str]:
     yield ""
 
 
-def about(full: str, value: object) -> str:
+def about(value: object) -> str:
     """A line on public data, which has no docstring."""
-    size = f" of {len(value)} entries" if isinstance(value, dict | tuple | list) else ""
-    return f"A ``{type(value).__name__}``{size}." if size else f"``{value!r}``"
+    size = (
+        f"a ``{type(value).__name__}`` of {len(value)}" if isinstance(value, dict | tuple | list) else f"``{value!r}``"
+    )
+    return f"{size[0].upper()}{size[1:]}."

@@ -64,6 +64,6 @@ def test_the_page_of_all_cells():
     assert (ROOT / "docs" / "cells.md").read_text(encoding="utf-8") == page, "run make cells"
 
 
-def test_readme_names_every_cell():
+def test_readme_says_how_many_cells_there_are():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [name for name in jaxrnn.CELLS if f"`{name}`" not in text] == []
+    assert f"**[{len(jaxrnn.CELLS)} cells](docs/cells.md)**" in text
