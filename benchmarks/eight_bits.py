@@ -11,9 +11,10 @@ import jax
 
 import jaxrnn
 from benchmarks.protocol import Report, compiled, interleaved, setting
-from experiments import char_lm, runs
-from experiments.description import load_description
 from jaxrnn import data, interop, train
+from jaxrnn.cli import char_lm, runs
+from jaxrnn.cli.description import load_description
+from jaxrnn.cli.texts import read_in
 from jaxrnn.train import Checkpoints
 
 
@@ -26,7 +27,7 @@ def table(seconds: float = 2.0, run: str = "", held_out: int = 500_000) -> Repor
     model, vocabulary, _ = load_description(folder)
     options = runs.saved(char_lm.Options, folder)
     params = Checkpoints(folder).restore_params(model)
-    streams = data.Streams(char_lm.read_in(options).held_out[:held_out], options.batch, options.window)
+    streams = data.Streams(read_in(options).held_out[:held_out], options.batch, options.window)
     evaluate = train.make_evaluate(train.next_symbol(model))
     fresh = model.initial_carry(params, (options.batch,))
     forms = {

@@ -20,3 +20,6 @@ def _stop(number, frame):
 # which a Ctrl-C would be a traceback; so would one after the training, whose loop takes it otherwise.
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _stop)
+
+from jaxrnn.cli import program as program  # noqa: E402 - `from experiments import program, runs`: what makes a program
+from jaxrnn.cli import runs as runs  # noqa: E402 - of an experiment is what makes one of a command

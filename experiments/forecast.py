@@ -1,8 +1,8 @@
 """Forecast series: a network beside an autoregression, and simple methods that it has to be ahead of.
 
-    python -m experiments.forecast                                       a minute of processor time
+    python -m experiments.forecast                                       two minutes on two cores, with passengers
     python -m experiments.forecast --airline airline-passengers.csv      the monthly passengers of Box and Jenkins too
-    python -m experiments.forecast --m4 FOLDER                           414 hourly series of the M4 competition
+    python -m experiments.forecast --m4 FOLDER                           414 hourly series of M4: 15 minutes
     python -m experiments.forecast --fast                                seconds, to see that it runs
 
 Yearly sunspots (1700 to 2008) and monthly CO2 at Mauna Loa (1958 to 2001, five months missing) come with statsmodels;
@@ -14,7 +14,22 @@ origin: from all before it each method says the next K, with an interval that is
 fitted anew at each origin. Of M4 the origin is the end of the training data, and K = 48. MASE is the mean absolute
 error, over that of seasonal naive on what is before the origin (Hyndman and Koehler 2006).
 
-TABLE
+What came out (three seeds, from the least to the most), as MASE and how much the 80% intervals held; of M4, each after
+1500 updates of 32 windows, sMAPE too:
+
+                             sunspots             CO2          passengers            M4 hourly
+    seasonal naive           1.270     74%     1.212  67%     1.317     96%     1.193  13.91     84%
+    lagged regression        1.097     76%     0.378  75%     0.677     78%     0.746  11.22     78%
+    theta                    1.925     68%     0.490  76%     0.714     87%     2.454  18.14     82%
+    exponential smoothing    1.648     76%     0.420  74%     0.888     71%     -
+    ours                     1.104           0.373  83%       0.622             0.721  10.13
+                          to 1.144  81-84%                 to 0.669  72-79%  to 0.727  10.28  80-81%
+
+So one network with an autoregression is ahead of all of them on M4; on CO2 it is the autoregression alone (its share is
+100%), which is what the series is; on passengers most of it; on sunspots the share is 0 to 20%, and the regression with
+more lags, fitted anew at each origin, is 1 to 4% better. The form of "lagged regression" was chosen on the test hours
+of M4. Without the autoregression the network alone has 0.79 to 0.83 and 10.7 to 11.4 on M4, 0.47 on CO2 and 0.81 on
+passengers, whose growth halves in the first year forecast, which no year before had.
 
 Prints that table, and one line of JSON; writes to --out: that line (result.json) and the figure (forecasts.png).
 """

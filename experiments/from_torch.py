@@ -28,10 +28,12 @@ import numpy as np
 import optax
 
 import jaxrnn
-from experiments import char_lm, program, runs
+from experiments import program, runs
 from jaxrnn import data, interop, train
 from jaxrnn._core.files import replace, replacing
 from jaxrnn._core.optional import optional
+from jaxrnn.cli import char_lm
+from jaxrnn.cli.texts import read_in
 from jaxrnn.models import language_model
 
 
@@ -66,7 +68,7 @@ def main(options: Options) -> dict:
     if options.fast:
         options = dataclasses.replace(options, characters=20_000, hidden=16, embedding=8, batch=4, steps=20)
     torch, onnxruntime = (optional(name, "peers", "experiments.from_torch") for name in ("torch", "onnxruntime"))
-    read = char_lm.read_in(char_lm.Options(text=options.text, batch=options.batch))
+    read = read_in(char_lm.Options(text=options.text, batch=options.batch, copied=1.0))
     learnt = data.Streams(read.numbers[: options.characters], options.batch, options.window)
     held_out = data.Streams(read.held_out[: options.characters // 10], options.batch, options.window)
     out, V = runs.folder("from_torch", options.out, new=True), len(read.vocabulary)

@@ -1,7 +1,7 @@
 """What sounds next in polyphonic music: 88 keys, each down or not in the next frame, by recurrent networks.
 
-    python -m experiments.music                                 half a minute to one and a half: made up music
-    python -m experiments.music --data JSB_Chorales.mat         two to four minutes on two cores, idle or shared
+    python -m experiments.music                             made up music: half to one and a half minutes on two cores
+    python -m experiments.music --data JSB_Chorales.mat     two to four minutes on two cores, idle or shared
 
 A piece is a piano roll [T, 88] of 0 and 1; after each of its frames but the last the network gives the probability of
 each key in the next. The figure is the negative log-likelihood of a frame in nats, summed over the 88 keys, in the mean

@@ -1,69 +1,11 @@
-"""Write text with a trained model, to the terminal as it comes; control characters but tab and line feed as escapes.
+"""Write text with what char_lm learnt. `jaxrnn.cli.writing` has it, as `jaxrnn sample` is the same.
 
+python -m experiments.sample                     seconds on two cores
 python -m experiments.sample --prime "def main(" --length 1000 --temperature 0.8 --top-p 0.95
 """
 
-from __future__ import annotations
-
-import dataclasses
-import functools
-import sys
-from pathlib import Path
-
-import jax
-import jax.numpy as jnp
-
-from experiments import program, runs
-from experiments.description import check_same, load_description
-from jaxrnn import decode
-from jaxrnn.data import UNKNOWN
-from jaxrnn.train import Checkpoints
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    model: Path | None = None
-    """The folder that experiments.char_lm wrote to. None: its last in runs/."""
-    prime: str = "\n"
-    """The text to go on from; it is printed first."""
-    length: int = 1000
-    """Symbols to write."""
-    temperature: float = 0.7
-    """Below 1 more likely symbols, 0 always the likeliest."""
-    top_k: int | None = None
-    """Only from the so many likeliest."""
-    top_p: float | None = None
-    """Only from the fewest symbols that have this probability together."""
-    seed: int = 0
-    """Another seed, another text."""
-
-
-def main(options: Options) -> str:
-    """Write; returns what was written, without the prime."""
-    folder = runs.folder("char_lm", options.model, new=False)
-    model, vocabulary, more = load_description(folder)
-    checkpoints = Checkpoints(folder, tell=functools.partial(print, file=sys.stderr))
-    params = checkpoints.restore_params(model)
-    check_same(folder, more["identity"], checkpoints.beside())
-    prime = jnp.asarray(vocabulary.encode(options.prime))
-    if not len(prime):
-        sys.exit("prime: expected at least one symbol to go on from, got ''")
-    choose = decode.sampling(options.temperature, top_k=options.top_k, top_p=options.top_p)
-    key = jax.random.key(options.seed)
-    numbers, written = [], ""
-    print(program.shown(options.prime), end="", flush=True)
-    for tokens in decode.stream(
-        model.step, params, model.initial_carry(params), prime, options.length, key=key, choose=choose
-    ):
-        numbers.extend(tokens)
-        text = vocabulary.decode(numbers)
-        if len(numbers) < options.length:
-            text = text.rstrip(UNKNOWN)  # the rest of a character in UTF-8 may still be to come
-        print(program.shown(text[len(written) :]), end="", flush=True)
-        written = text
-    print()
-    return written
-
+from jaxrnn.cli import program, writing
+from jaxrnn.cli.writing import Options, main
 
 if __name__ == "__main__":
-    program.run(Options, main, "sample", __doc__)
+    program.run(Options, main, "sample", writing.__doc__)

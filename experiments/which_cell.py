@@ -1,7 +1,7 @@
 """Every cell with as many parameters as every other, on four small tasks: which one is worth trying first?
 
-    python -m experiments.which_cell                              every cell, three seeds
-    python -m experiments.which_cell --cells gru lstm lem         some of them
+    python -m experiments.which_cell                              every cell, three seeds: hours on two cores
+    python -m experiments.which_cell --cells gru lem --seeds 1    some of them: 86 s of processor time
     python -m experiments.which_cell --fast                       seconds, to see that it runs
 
 adding    two marked numbers among 200 are to be added (Hochreiter and Schmidhuber 1997): mean squared error, over 1/6,
@@ -39,9 +39,9 @@ import optax
 
 import jaxrnn
 from experiments import program, runs
-from experiments.char_lm import standard_library
 from jaxrnn._core.files import replace
 from jaxrnn._core.optional import optional
+from jaxrnn.cli.texts import standard_library
 
 LEFT_OUT = {
     name: "its inputs are images" if "shape" in inspect.signature(make).parameters else "it is not trained"

@@ -23,7 +23,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(jaxrnn.__path__
 # The rooms from low to high: a file imports from rooms below its own, by what their __init__ offers, and from its own.
 ROOMS = (
     "_core", "initializers", "cells", "wrappers", "engines", "run", "data", "train", "diagnostics", "decode", "models",
-    "interop", "forecast", "_flax_face", "linen", "nnx", "testing",
+    "interop", "forecast", "_flax_face", "linen", "nnx", "testing", "cli", "__main__",
 )  # fmt: skip
 FLOOR = {name: height for height, name in enumerate(ROOMS)}
 HEAVY = [

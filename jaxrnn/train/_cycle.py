@@ -44,6 +44,7 @@ def cycle(
     home: Callable[[Any], Any],
     progress: bool,
     unit: str,
+    scale: float = 1.0,
     note: Callable[[], str] = str,
 ) -> tuple[Any, bool]:
     """Make updates until `steps` have been made in total: (state, whether nothing is left to do).
@@ -51,7 +52,7 @@ def cycle(
     advance(state, k, until) -> (state, seen, n) makes n updates, of step k and after, not beyond `until`; seen has
     "loss", "gradient_norm" and "healthy", [] each, or [n] and more; n is 0 where there are no more batches.
     report(state, interval) comes every `every` steps, at the end and when interrupted, and is true to stop.
-    home(state) is what NotFinite keeps; note() is said beside the loss.
+    home(state) is what NotFinite keeps; the bar shows the loss times `scale`, and note() beside it.
     """
     over = False
     with interruptible() as interrupted, _bar(done, steps, progress, unit) as bar:
@@ -67,7 +68,7 @@ def cycle(
                 k += n
                 if n > 1 or len(parts) % 10 == 0:  # not at each step, so that the device has the next one queued
                     last = float(np.ravel(seen["loss"])[n - 1])
-                    bar(k, last, (k - done) / (time.perf_counter() - began), note())
+                    bar(k, scale * last, (k - done) / (time.perf_counter() - began), note())
                 if interrupted():
                     break
             if not parts:
@@ -83,7 +84,7 @@ def cycle(
                 )
             done, seconds = k, time.perf_counter() - began
             over = bool(report(state, Interval(done, seen, seconds, over or done == until))) or over
-            bar(done, float(seen["loss"].mean()), len(seen["loss"]) / seconds, note())
+            bar(done, scale * float(seen["loss"].mean()), len(seen["loss"]) / seconds, note())
     return state, over or done >= steps
 
 

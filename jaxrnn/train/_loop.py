@@ -129,6 +129,7 @@ def fit(
     on_report: Callable[[Report, TrainState], None] = lambda report, state: None,
     progress: bool = True,
     unit: str = "",
+    scale: float = 1.0,
     devices: int | None = None,
 ) -> tuple[TrainState, bool]:
     """Make updates until `steps` have been made in total: (state, whether all were).
@@ -137,7 +138,7 @@ def fit(
     when interrupted, `on_report(report, state)` is called: the place to evaluate and to save. The next update reuses
     the buffers of that state: copy what you want to keep.
     Ctrl-C (SIGINT) and SIGTERM end the loop after the current step; a second one ends it at once.
-    progress: show a bar with steps/s, loss (labelled with `unit`) and time left, on a terminal only.
+    progress: show a bar with steps/s, loss (times `scale`, labelled with `unit`) and time left, on a terminal only.
     devices: how many of this process's devices share the rows, at most; None: all, 1: none but JAX's default. As many
         take part as divide B, while the loop runs: `on_report` sees a state that is on all of them, and the state that
         is returned is on one again. Results of one and of several agree to rounding, and a run may go on with another
@@ -164,6 +165,6 @@ def fit(
         loss, norm = sum(interval.seen["loss"].tolist()) / n, float(interval.seen["gradient_norm"].max())
         on_report(Report(interval.done, loss, norm, n / interval.seconds), state)
 
-    how: Any = {"every": every, "report": tell, "home": home, "progress": progress, "unit": unit}
+    how: Any = {"every": every, "report": tell, "home": home, "progress": progress, "unit": unit, "scale": scale}
     state, complete = cycle(advance, state, done, steps, **how)
     return home(state), complete

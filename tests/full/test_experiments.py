@@ -28,8 +28,9 @@ import optax  # noqa: E402
 import orbax.checkpoint  # noqa: E402
 
 import jaxrnn  # noqa: E402
-from experiments import char_lm, program, rulers, runs, sample  # noqa: E402
+from experiments import char_lm, sample  # noqa: E402
 from jaxrnn import train  # noqa: E402
+from jaxrnn.cli import program, rulers, runs  # noqa: E402
 from jaxrnn.train import Checkpoints  # noqa: E402
 
 
@@ -41,7 +42,7 @@ def text(tmp_path_factory):
     return path
 
 
-SMALL = {"hidden": 12, "embedding": 6, "batch": 4, "window": 8, "steps": 60, "every": 10, "sample": 50}
+SMALL = {"hidden": 12, "embedding": 6, "batch": 4, "window": 8, "steps": 60, "every": 10, "sample": 50, "adapt": 0.0}
 
 
 def options(text, out, **more):

@@ -24,8 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 from test_experiments import SMALL, options, parameters, wait_for  # noqa: E402
 
-from experiments import char_lm, runs, sample  # noqa: E402
-from experiments.description import load_description  # noqa: E402
+from experiments import char_lm, sample  # noqa: E402
+from jaxrnn.cli import runs  # noqa: E402
+from jaxrnn.cli.description import load_description  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 
 from test_experiments import SMALL, options  # noqa: E402
 
-from experiments import char_lm, program, sample  # noqa: E402
+from experiments import char_lm, sample  # noqa: E402
+from jaxrnn.cli import program  # noqa: E402
 
 TEXT = ("naïve → “Ölbild” 漢字 🎵 \x1b[2J\x1b]0;title\x07 \x9b31m \u202eabc\r.\n" * 60) + "the end\n" * 40
 

@@ -1,62 +1,105 @@
-"""An experiment as a program: options from the command line; a mistake of its user's is one line, never a traceback."""
+"""A command or an experiment as a program: options from the command line, and one line for a mistake of its user's."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
 import io
+import json
 import math
 import os
 import sys
 import traceback
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jaxrnn
-from experiments import runs
 from jaxrnn._core.optional import optional
+from jaxrnn.cli import runs
+from jaxrnn.run import cores_as_devices
 
-OURS = tuple(str(Path(module).resolve().parent) + os.sep for module in (__file__, jaxrnn.__file__))
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def __getattr__(name: str) -> Any:
+    """FIRST, which in Annotated makes an option an argument without a name: tyro's, asked for when it is parsed."""
+    if name != "FIRST":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return optional("tyro", "train", "reading the options").conf.Positional
+
+
+class Usage(SystemExit):
+    """Options that cannot be meant. Its line is for the user, who gets 2 from a command, as from a wrong option."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Readable:
+    """The option that commands share."""
+
+    json: bool = False
+    """The result as one line of JSON on stdout; what else is said goes to stderr."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OverDevices:
-    """The option that experiments share."""
+    """The option that those share which train."""
 
     devices: int | None = None
     """On a CPU, cores that share the rows of a batch, each as a device of its own; None: all of them."""
 
 
-def run(kind: type, main: Callable[[Any], object], experiment: str, description: str | None) -> None:
-    """`main` with options of `kind` from the command line. `python -X dev` shows tracebacks of users' mistakes too."""
+def run(
+    kind: type,
+    main: Callable[[Any], object],
+    experiment: str,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+    program: str | None = None,
+) -> None:
+    """`main` with options of `kind` from the command line. `python -X dev` shows tracebacks of users' mistakes too.
+
+    arguments, program: None: those that Python was started with.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show must not end a run
     try:
-        options = parse(kind, experiment, description)
-        if hasattr(options, "out"):
+        options = parse(kind, experiment, description, arguments, program)
+        if getattr(kind, "FIGURE", hasattr(options, "out")):
             optional("matplotlib", "train", "the figure")  # which comes last
         if isinstance(options, OverDevices):  # before JAX has made its devices
-            jaxrnn.cores_as_devices(options.devices)
-        main(options)
+            cores_as_devices(options.devices)
+        asked = isinstance(options, Readable) and options.json
+        with contextlib.redirect_stdout(sys.stderr) if asked else contextlib.nullcontext():
+            found = main(options)
+        if asked:
+            print(json.dumps(found if isinstance(found, dict) else {"text": found}))
         sys.stdout.flush()
     except BrokenPipeError:  # such as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if sys.flags.dev_mode or not is_mistake(error):
+        if sys.flags.dev_mode or not is_mistake(error, Path(inspect.getfile(main)).resolve().parent):
             raise
         sys.exit(in_one_line(error))
 
 
-def parse(kind: type, experiment: str, description: str | None) -> Any:
+def parse(
+    kind: type,
+    experiment: str,
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+    program: str | None = None,
+) -> Any:
     """Options from the command line; with --resume, what is not said there is as it was in the run."""
     tyro = optional("tyro", "train", "reading the options")
-    options = tyro.cli(kind, description=description)
+    how: dict[str, Any] = {"description": description, "args": arguments, "prog": program}
+    options = tyro.cli(kind, **how)
     if getattr(options, "resume", False):
         out = runs.folder(experiment, options.out, new=False)
-        options = tyro.cli(kind, description=description, default=dataclasses.replace(runs.saved(kind, out), out=out))
+        options = tyro.cli(kind, **how, default=dataclasses.replace(runs.saved(kind, out), out=out))
     check(options)
     return options
 
@@ -72,20 +115,24 @@ def check(options: Any) -> None:
                 continue
             if field.name == "held_out":
                 if not 0 < number < 1:
-                    sys.exit(f"{option}: expected a share between 0 and 1, got {number}")
+                    raise Usage(f"{option}: expected a share between 0 and 1, got {number}")
             elif isinstance(number, int):
                 if not least <= number <= most:
-                    sys.exit(f"{option}: expected a whole number from {least} to {most:,}, got {number}")
+                    raise Usage(f"{option}: expected a whole number from {least} to {most:,}, got {number}")
             elif math.isnan(number) or number < 0:
-                sys.exit(f"{option}: expected a number of at least 0, got {number}")
+                raise Usage(f"{option}: expected a number of at least 0, got {number}")
 
 
-def is_mistake(error: Exception) -> bool:
-    """Whether an error tells of the world outside, or was raised by us on purpose to tell of what was given."""
+def is_mistake(error: Exception, ours: Path = PACKAGE) -> bool:
+    """Whether an error tells of the world outside, or was raised on purpose to tell of what was given.
+
+    The latter by jaxrnn, or in the folder `ours`.
+    """
     if isinstance(error, OSError | ImportError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return str(Path(last.filename).resolve()).startswith(OURS) and (last.line or "").startswith("raise ")
+    place = Path(last.filename).resolve()
+    return any(place.is_relative_to(folder) for folder in (PACKAGE, ours)) and (last.line or "").startswith("raise ")
 
 
 def in_one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Where an experiment writes: a new folder for each run, and how a stopped run is found and gone on with."""
+"""Where a run writes: a new folder for each run, and how a stopped run is found and gone on with."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from experiments.description import load_description
 from jaxrnn._core.files import replace, replacing
+from jaxrnn.cli.description import load_description
 
 ROOT = Path("runs")
 HELD: dict[Path, int] = {}  # the folders that this process writes in, and their open lock files
@@ -37,7 +37,7 @@ def folder(experiment: str, asked: Path | None, *, new: bool) -> Path:
     if not new:
         numbers = {number for number in numbers if (ROOT / f"{experiment}-{number}" / "model.json").exists()}
         if not numbers:
-            sys.exit(f"no run of {experiment} in {ROOT.absolute()}: make train makes one")
+            sys.exit(f"no run of {experiment} in {ROOT.absolute()}: make train makes one, and jaxrnn train")
         return ROOT / f"{experiment}-{max(numbers)}"
     number = max(numbers, default=0) + 1
     while not _make(ROOT / f"{experiment}-{number}"):  # another that began at the same time has it
@@ -87,7 +87,10 @@ def plain(options: Any) -> dict[str, Any]:
 
 
 def saved(kind: type, out: Path) -> Any:
-    """The options of the run in `out`, to be gone on with. Raises ValueError for others than `plain` gives."""
+    """The options of the run in `out`, to be gone on with. Raises ValueError for others than `plain` gives.
+
+    What a run of before an option was there has of it is in `kind.BEFORE`.
+    """
     hints, values = typing.get_type_hints(kind), load_description(out)[2].get("options")
     if not isinstance(values, dict) or not set(values) <= set(hints):
         raise ValueError(f"{out / 'model.json'}: expected options of {', '.join(hints)}, got {values}")
@@ -95,7 +98,7 @@ def saved(kind: type, out: Path) -> Any:
     for name, value in values.items():
         if not _fits(value, hints[name]):
             raise ValueError(f"{out / 'model.json'}: expected {name} to be of {hints[name]}, got {value!r}")
-    return kind(**{**values, "out": out, "resume": True})
+    return kind(**{**getattr(kind, "BEFORE", {}), **values, "out": out, "resume": True})
 
 
 def _typed(value: Any, hint: Any) -> Any:
