@@ -115,10 +115,12 @@ SHOWN = (
     ),
     Shown(
         "forecast",
-        "Is a recurrent network the better forecaster of sunspots, CO2 and passengers?",
-        "MASE of a GRU 1.04 to 1.16, 0.37 to 0.42 and 0.76 to 1.22: the best on sunspots only. Lagged regression has "
-        "1.18, 0.37 and 1.34, seasonal naive 1.30, 1.23 and 1.26.",
+        "Is a recurrent network beside an autoregression the better forecaster of sunspots, CO2 and passengers?",
+        "MASE 1.10 to 1.14, 0.37 and 0.62 to 0.67; the best simple method, lagged regression, has 1.10, 0.38 and 0.68, "
+        "seasonal naive 1.27, 1.21 and 1.32. Intervals of 80% held 81 to 84, 83 and 72 to 79%. On the 414 hourly "
+        "series of M4, of which there is no figure here, 0.72 to 0.73, lagged regression 0.75.",
         "Forecasts with their intervals, and what came.",
+        "--airline airline-passengers.csv",
     ),
     Shown(
         "from_torch",
@@ -130,7 +132,8 @@ SHOWN = (
     Shown(
         "char_lm",
         "How well does a network predict text that it has not seen, character by character?",
-        "See the table that `make train` prints, and [the experiments' README](../experiments/README.md).",
+        "In 2.04 bits per character of the standard library's last modules (one seed), a 6-gram in 2.23, xz in 1.43; the "
+        "same network, learning on as it reads, in 1.41 with 16 rows, and 1.37 with 8, of which the figure is.",
         "The loss during training, beside simple models on the same split.",
     ),
     Shown(
@@ -146,7 +149,7 @@ HEAD = """\
 
 What the experiments draw. Each is a file of [`experiments/`](../experiments/README.md) with one command, one question,
 and in its text what it was compared with and where it falls short. Numbers are of the run that drew the figure, of
-three seeds unless said; those of the README are of an earlier one. `make gallery` draws them again.
+three seeds unless said. `make gallery` draws them again.
 """
 
 TAIL = """\
