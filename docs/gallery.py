@@ -132,8 +132,8 @@ SHOWN = (
     Shown(
         "char_lm",
         "How well does a network predict text that it has not seen, character by character?",
-        "In 2.04 bits per character of the standard library's last modules (one seed), a 6-gram in 2.23, xz in 1.43; the "
-        "same network, learning on as it reads, in 1.41 with 16 rows, and 1.37 with 8, of which the figure is.",
+        "In 2.04 bits per character of the standard library's last modules (one seed), a 6-gram in 2.23, xz in 1.43; "
+        "the same network, learning on as it reads, in 1.41 with 16 rows, and 1.37 with 8, of which the figure is.",
         "The loss during training, beside simple models on the same split.",
     ),
     Shown(
