@@ -1,6 +1,6 @@
 """Learn to write: a recurrent language model on real text. `jaxrnn.cli.char_lm` has it, as `jaxrnn train` is the same.
 
-python -m experiments.char_lm                    about three minutes on two cores; --help has more
+python -m experiments.char_lm                    three to five minutes on two cores; --help has more
 """
 
 from jaxrnn.cli import char_lm, program

@@ -1,6 +1,6 @@
 """Learn to write: a recurrent language model on real text, by default the source of Python's own standard library.
 
-    make train                                      about three minutes on two cores; jaxrnn train is the same
+    make train                                      three to five minutes on two cores; jaxrnn train is the same
     make train ARGS="--text FILE_OR_FOLDER --cell gru --hidden 512 --layers 2"
     make train ARGS=--resume                        goes on with the last run, with its options
 
