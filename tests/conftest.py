@@ -68,7 +68,7 @@ THIRDS = {
 # A table of LONG rows in the full half gives each third, one of LONGEST each sixth, for time; JAXRNN_ALL_CELLS=1 asks
 # for all.
 # Not of one marked `every_row`, whose rows are things of their own: notebooks, pages.
-LONG, LONGEST = 6, 24
+LONG, LONGEST = 4, 12
 
 
 def pytest_collection_modifyitems(config, items):
