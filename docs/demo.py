@@ -75,7 +75,7 @@ def trained(run: str | Path | None) -> tuple:
     if run is None:
         model, params, vocabulary, extra = jaxrnn.load(demo_export.MODELS / "writer.safetensors")
         return model, params, vocabulary, extra
-    from experiments.description import load_description
+    from jaxrnn.cli.description import load_description
 
     model, vocabulary, more = load_description(run)
     text = more.get("options", {}).get("text") or "the modules of Python's standard library"
@@ -85,7 +85,7 @@ def trained(run: str | Path | None) -> tuple:
 
 def last_run() -> Path | None:
     """The folder of the last run of make train, if there is one."""
-    from experiments import runs
+    from jaxrnn.cli import runs
 
     try:
         return runs.folder("char_lm", None, new=False)

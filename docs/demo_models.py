@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments.description import load_description
 from jaxrnn import interop, models, train
+from jaxrnn.cli.description import load_description
 
 MODELS = Path(__file__).parent / "demo" / "models"
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)  # the ends of the fan's intervals, and the median
