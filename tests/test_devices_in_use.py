@@ -11,7 +11,7 @@ from support import adam, assert_close, double, noisy_params, tolerance
 
 import jaxrnn
 from jaxrnn import data, train
-from jaxrnn._core.devices import AXIS
+from jaxrnn._core.devices import AXIS, meshes
 
 B = 4
 MODEL = jaxrnn.models.language_model(jaxrnn.stack(jaxrnn.lstm(8, peepholes=True), jaxrnn.gru(8)), 11, 5)
@@ -138,3 +138,26 @@ def test_streams_over_devices(steps, key, rng):
     assert_close(stream.carry(state).h, end, tolerance("float32", 3 * k))
     with pytest.raises(ValueError, match="state: expected the one that the last call returned"):
         stream.step(before, calls[0])
+
+
+@pytest.mark.parametrize("size, vocabulary, asked, devices", [(512, 5, None, 1), (512, 5, 2, 2), (8, 600, None, 2)])
+def test_large_kernels_stay_on_one_device_unless_asked(key, size, vocabulary, asked, devices):
+    """On a CPU: their products use all cores by themselves. An embedding, a readout of a long side, or data is none."""
+    model, seen = jaxrnn.models.language_model(jaxrnn.elman(size), vocabulary, 8), []
+    train.fit(
+        train.make_update(train.next_symbol(model), OPTIMIZER),
+        train.start(model, key, OPTIMIZER, (B,)),
+        data.Streams(np.arange(40) % vocabulary, B, 3),
+        1,
+        on_report=lambda report, state: seen.append(len(state.params["bias"].devices())),
+        progress=False,
+        devices=asked,
+    )
+
+    def loss(params, xs, key):
+        seen.append(max((mesh.size for mesh in meshes(xs)), default=1))
+        return jnp.mean(xs) * params.mean()
+
+    wide = np.ones((600, B, 600))
+    train.learn(loss, jnp.ones((size, size)), wide, axis=1, batch=B, steps=1, progress=False, devices=asked)
+    assert seen[:1] == [devices] and set(seen[1:]) == {devices}

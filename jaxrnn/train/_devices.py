@@ -71,11 +71,11 @@ class Shared(NamedTuple):
 def shared(tree: Any, carry: Any, window: Any, devices: int | None) -> Shared:
     """Params and the like, a carry and windows on this process's devices, each with its share of the rows.
 
-    devices: how many at most; None: all. As many take part as divide the rows. All stays as it is where that is one,
-    where there are no rows, where something is elsewhere than on JAX's default device, and where several processes run.
+    devices: how many at most; None: all, if `sharing` finds the params small enough. As many take part as divide the
+    rows. All stays as it is where that is one, where there are no rows, where something is elsewhere than on JAX's default device, and where several processes run.
     """
     B = _rows(carry, window)
-    mesh = sharing(B, devices)
+    mesh = sharing(B, devices, tree)
     if mesh is None or jax.process_count() > 1 or not _at_home((tree, carry, window)):
         return Shared(tree, carry, _same, _same)
     return Shared(_put(tree, mesh), _put(carry, mesh, AXIS), lambda window: _split(window, mesh, B), gathered)
@@ -151,7 +151,7 @@ class Over(NamedTuple):
         return jax.lax.with_sharding_constraint(a, where) if is_traced(a) else jax.device_put(a, where)
 
 
-def over(axis: Any, batch: Any, carry: Any, devices: int | None, others: Any) -> Over:
+def over(axis: Any, batch: Any, carry: Any, devices: int | None, params: Any, others: Any) -> Over:
     """How a batch goes over this process's devices, of at most so many as many as divide its rows.
 
     axis: of the rows in each array, as `axes` reads it. One device where the arrays do not agree in how many rows they
@@ -159,8 +159,8 @@ def over(axis: Any, batch: Any, carry: Any, devices: int | None, others: Any) ->
     """
     found = along(axis, batch, carry)
     sizes = {np.shape(a)[n] for a, n in zip(jax.tree.leaves(batch), found, strict=True) if n is not None}
-    alone = len(sizes) != 1 or jax.process_count() > 1 or in_context() or not _at_home((carry, others))
-    return Over(found, None if alone else sharing(sizes.pop(), devices))
+    alone = len(sizes) != 1 or jax.process_count() > 1 or in_context() or not _at_home((carry, params, others))
+    return Over(found, None if alone else sharing(sizes.pop(), devices, params))
 
 
 def along(axis: Any, batch: Any, carry: Any) -> tuple[int | None, ...]:

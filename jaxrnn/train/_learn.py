@@ -107,8 +107,9 @@ def learn(
     every: steps between reports; None: 20 reports in all, or one an epoch. checkpoints: saved at each report, and when
         interrupted; the same call on a folder that has some goes on from the last one, to the same bits.
     on_report(row, state): after each report, with its row of the history and a copy of the state; true to stop.
-    devices: how many of this process's devices share the rows of a batch, at most; None: all. As many take part as
-        divide them; `axis` says where the rows are in batches of any kind.
+    devices: how many of this process's devices share the rows of a batch, at most; None: all, but one where they are
+        cores and a kernel's lesser side is 512 or more: its products use all cores by themselves. As many take part as
+        divide the rows; `axis` says where those are in batches of any kind.
     progress: a bar on a terminal, if rich is installed; "lines": a line for each report on stderr. unit: of the loss.
 
     Ctrl-C (SIGINT) and SIGTERM end it after a step, what was learnt is returned, with `complete` False.
@@ -225,7 +226,7 @@ class _Run:
         batch = jax.eval_shape(feed.make.__call__, feed.held, one, self._key)  # a tuple itself cannot be traced
         at_home = (state._replace(carry=None), feed.held if feed.several else asked)
         carry = None if self._carry is None else state.carry
-        self.over = over(self._axis, batch, carry, self._devices, at_home)
+        self.over = over(self._axis, batch, carry, self._devices, state.params, at_home)
         self._held = self.over.whole(jax.tree.map(jnp.asarray, feed.held))
         first = () if self._carry is None or self._begin else self._carry
         self._first = self.over.state(state._replace(carry=first)).carry
