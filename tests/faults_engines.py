@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ENGINE = "tests/test_engines.py -k 'engines and (lstm_projection_peepholes or gru_reset_before) or constant'"
+HALF = "tests/test_engines.py -k half"
 SUMS = "tests/test_engines_program.py -k narrow"
 PROGRAM = "tests/test_engines_program.py -k 'not other_devices'"
 RESIDUALS = "tests/test_engines_residuals.py"
@@ -94,7 +95,11 @@ FAULTS = {
         ),
         "gradient of the shown carries dropped": ("d + next(more) if reads else d", "d", ENGINE),
         "gradient of the drive's params dropped": ("total = add(total, more)", "pass", ENGINE),
-        "gradient of a product's kernel dropped": ("total = add(total, product(params, state, d_v))", "pass", ENGINE),
+        "gradient of a product's kernel dropped": (
+            "total = add(total, with_fast_products(functools.partial(_of_product, stage.recur))(params, state, d_v))",
+            "pass",
+            ENGINE,
+        ),
         "gradient of what update reads dropped": ("total[i] += d\n", "pass\n", ENGINE),
         "and added to another leaf": ("total[i] += d\n", "total[i - 1] += d.sum()\n", ENGINE),
         "kernels read the states of the wrong order": (
@@ -130,9 +135,14 @@ FAULTS = {
         "params that update reads, of one stage only": ("_sum(d_params, more_params)", "more_params", ENGINE),
         "touched params dropped": ("if variables(a) & after}", "if i < 0}", ENGINE),
         "the dearest values are kept": (
-            "shapes[v].dtype.itemsize\n",
-            "shapes[v].dtype.itemsize * -1 + 10**9\n",
+            "dtype.itemsize)\n",
+            "dtype.itemsize) * -1 + 10**9\n",
             PROGRAM,
+        ),
+        "a cotangent of another gate for the product's": (
+            "rounded.get((d, multiplied(a)), d)",
+            "next(iter(rounded.values()), d)",
+            HALF,
         ),
     },
     "engines/_deferred/program.py": {

@@ -140,7 +140,9 @@ def test_streams_over_devices(steps, key, rng):
         stream.step(before, calls[0])
 
 
-@pytest.mark.parametrize("size, vocabulary, asked, devices", [(512, 5, None, 1), (512, 5, 2, 2), (8, 600, None, 2)])
+@pytest.mark.parametrize(
+    ("size", "vocabulary", "asked", "devices"), [(512, 5, None, 1), (512, 5, 2, 2), (8, 600, None, 2)]
+)
 def test_large_kernels_stay_on_one_device_unless_asked(key, size, vocabulary, asked, devices):
     """On a CPU: their products use all cores by themselves. An embedding, a readout of a long side, or data is none."""
     model, seen = jaxrnn.models.language_model(jaxrnn.elman(size), vocabulary, 8), []

@@ -28,9 +28,9 @@ def sharing(rows: int, devices: int | None, params: Any = ()) -> Mesh | None:
 
     devices: None: all, but one where they are cores and a kernel of the params is `LARGE`.
     """
-    if devices is None and jax.default_backend() == "cpu":
-        if any(min(np.shape(a)[-2:]) >= LARGE for a in jax.tree.leaves(params) if np.ndim(a) >= 2):
-            return None
+    large = any(min(np.shape(a)[-2:]) >= LARGE for a in jax.tree.leaves(params) if np.ndim(a) >= 2)
+    if devices is None and large and jax.default_backend() == "cpu":
+        return None
     here = jax.local_devices()[: None if devices is None else checks.positive(devices, "devices")]
     n = next((n for n in range(len(here), 1, -1) if rows and rows % n == 0), 1)
     return row_mesh(here[:n]) if n > 1 else None

@@ -46,7 +46,7 @@ def length(time: int, target: int) -> int:
 
 def loop(step: Callable, carry: Any, xs: Any, *, reverse: bool = False, unroll: int = 1) -> tuple[Any, Any]:
     """`lax.scan`, with workarounds for XLA versions in which its time is quadratic in its length."""
-    if jax.default_backend() == "cpu" and jax.__version_info__ < CONVERTS_ROWS:
+    if not stacks_half():
         types = jax.tree.map(lambda a: a.dtype, jax.eval_shape(lambda c, xs: step(c, _first(xs))[1], carry, xs))
         if jnp.bfloat16 in jax.tree.leaves(types):
             carry, ys = _loop(_wide_outputs(step), carry, xs, reverse, unroll)
@@ -62,6 +62,11 @@ def _loop(step, carry, xs, reverse, unroll):
     if version != QUADRATIC or jax.default_backend() != "cpu" or is_symbolic(xs) or steps(xs) <= longest:
         return piece(carry, xs)
     return in_pieces(piece, length(steps(xs), longest), carry, xs, reverse)
+
+
+def stacks_half() -> bool:
+    """Whether a loop can stack bfloat16 as it is."""
+    return jax.default_backend() != "cpu" or jax.__version_info__ >= CONVERTS_ROWS
 
 
 def _wide_outputs(step):

@@ -72,7 +72,8 @@ def shared(tree: Any, carry: Any, window: Any, devices: int | None) -> Shared:
     """Params and the like, a carry and windows on this process's devices, each with its share of the rows.
 
     devices: how many at most; None: all, if `sharing` finds the params small enough. As many take part as divide the
-    rows. All stays as it is where that is one, where there are no rows, where something is elsewhere than on JAX's default device, and where several processes run.
+    rows. All stays as it is where that is one, where there are no rows, where something is elsewhere than on JAX's
+    default device, and where several processes run.
     """
     B = _rows(carry, window)
     mesh = sharing(B, devices, tree)

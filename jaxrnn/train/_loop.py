@@ -141,10 +141,10 @@ def fit(
     progress: show a bar with steps/s, loss (times `scale`, labelled with `unit`) and time left, on a terminal only.
     devices: how many of this process's devices share the rows, at most; 1: none but JAX's default; None: all, but one
         where they are cores and a kernel's lesser side is 512 or more: its products use all cores by themselves. As
-        many take part as divide B, while the loop runs: `on_report` sees a state that is on all of them, and the state that
-        is returned is on one again. Results of one and of several agree to rounding, and a run may go on with another
-        number. On a CPU `jaxrnn.cores_as_devices()`, before all else, makes devices of its cores. What has been placed
-        already (`data_parallel`, for several processes) stays so, as does a carry without rows.
+        many take part as divide B, while the loop runs: `on_report` sees a state that is on all of them, and the state
+        that is returned is on one again. Results of one and of several agree to rounding, and a run may go on with
+        another number. On a CPU `jaxrnn.cores_as_devices()`, before all else, makes devices of its cores. What has been
+        placed already (`data_parallel`, for several processes) stays so, as does a carry without rows.
     Raises NotFinite, with the step and its gradient norm, when a loss or gradient is NaN or Inf.
     """
     done, over = int(state.step), None

@@ -222,10 +222,7 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         total = add(total, more)
         for stage, state, d_v in zip(cell.stages, states, d_vs, strict=True):
             if stage.recur is not None:
-                product = with_fast_products(
-                    lambda params, s, d, f=stage.recur: pull(lambda p: f(p, s), params)[1](d)[0]
-                )
-                total = add(total, product(params, state, d_v))
+                total = add(total, with_fast_products(functools.partial(_of_product, stage.recur))(params, state, d_v))
         return (ct, d_params, total), d_xs
 
     total = [jnp.zeros(a.shape, wide(a.dtype)) for a in real(params)]
@@ -236,6 +233,12 @@ def _backward(cell, p: Plan, chunk, args, saved, cotangents):
         total[i] += d
     total = [t.astype(a.dtype) for t, a in zip(total, real(params), strict=True)]
     return cotangent(params, total), cotangent(carry, ct), cotangent(xs, d_xs)
+
+
+def _of_product(recur, params, state, d_v):
+    """The cotangent of params by a stage's product. d_v may have been narrowed (see `plan`)."""
+    v, back = pull(lambda p: recur(p, state), params)
+    return back([d.astype(a.dtype) for d, a in zip(d_v, real(v), strict=True)])[0]
 
 
 def _along(cell, p: Plan, chunk, args, moving, given):

@@ -15,6 +15,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxrnn._core.cell import Cell
+from jaxrnn._core.jax_internals import primitives
+from jaxrnn._core.loops import stacks_half
 from jaxrnn.engines._deferred import minimum_cut
 from jaxrnn.engines._deferred.program import (
     Equation,
@@ -22,6 +24,7 @@ from jaxrnn.engines._deferred.program import (
     narrow_products,
     pretranspose_kernels,
     reached,
+    spliced,
     swap_transposed,
     trace,
     variables,
@@ -78,7 +81,7 @@ class Plan(NamedTuple):
     recompute: list[Equation]  # from `saved` to all else that `backward` and the products read of the forward step
     backward: list[Equation]  # from `ct` to the d_... below
     new: Any  # the carry after the step
-    saved: list[int]  # the minimum cut: what is stacked over time from forward to backward
+    saved: list[int]  # the minimum cut, rounded where `_half` says: what is stacked over time from forward to backward
     states: list[Any]  # per stage, what its product read; only a shape where the product's gradient does not need it
     output_reads: list[bool]  # for each leaf of the carry, whether `output` reads it
     output_reads_real: list[bool]  # the same, for those leaves that have a gradient
@@ -116,6 +119,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     traced = trace(step, params, carry, u, real(carry))
     p, c, us, ct = traced.inputs
     new, vs, states, d_carry, d_params, d_u, d_vs = traced.outputs
+    d_vs = _narrowed(traced, vs, d_u, d_vs)
     states = [_asked_for(stage, params, state, traced.shapes) for stage, state in zip(cell.stages, states, strict=True)]
 
     known = variables(p) | set(traced.constants)
@@ -135,11 +139,19 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     backward = leading_to([e for e in step_equations if after & set(e.outputs)], results)
     needed = (variables([e.inputs for e in backward]) | variables((results, states))) - after - known
 
+    half = _half(traced, c, us)
+
     def size(v):
-        return traced.shapes[v].size * traced.shapes[v].dtype.itemsize
+        return traced.shapes[v].size * (2 if v in half else traced.shapes[v].dtype.itemsize)
 
     # The result of a product is a source beside carry and u, so that reversing a step repeats no product of a stage.
     saved = sorted(minimum_cut.cheapest(primal, variables((c, us, vs)), needed, size))
+    rounded, widened = [], []
+    for v in half & set(saved):
+        more, narrow = spliced(lambda a: a.astype(jnp.bfloat16), (v,), traced.shapes)
+        back, wide = spliced(lambda a: a.astype(jnp.float32), (narrow,), traced.shapes)
+        rounded += more
+        widened += [e._replace(outputs=(v,)) if e.outputs == (wide,) else e for e in back]
     more, backward = pretranspose_kernels(
         narrow_products(swap_transposed(backward, traced.shapes), traced.shapes), known, traced.shapes
     )
@@ -159,11 +171,11 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
         ct=ct,
         loop_invariant=[*literal, *loop_invariant, *more],
         advance=leading(new),
-        forward=leading((new, saved)),
-        recompute=leading(list(needed), saved),
+        forward=[*leading((new, saved)), *rounded],
+        recompute=[*widened, *leading(list(needed), saved)],
         backward=backward,
         new=new,
-        saved=saved,
+        saved=sorted({*saved} - half | {v for e in rounded for v in e.outputs}),
         states=states,
         output_reads=jax.tree.leaves(output_reads),
         output_reads_real=[
@@ -175,6 +187,50 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
         d_params=list(read_by_update.values()),
         params_read_by_update=list(read_by_update),
     )
+
+
+def _narrowed(traced, vs, d_u, d_vs):
+    """d_vs, with the cotangent of the drive in place of that of a product in a half type where it is the same, rounded.
+
+    A drive is rounded to the type that products multiply, and so is, by `narrow_products`, what reverses a product: the
+    loop then stacks one array for both.
+    """
+    made = {v: e for e in traced.equations for v in e.outputs}
+
+    def multiplied(v):
+        """The type of the operands of the product that made v; None for anything else."""
+        e = made.get(v)
+        e = made.get(e.inputs[0]) if e is not None and e.primitive is primitives.name_p else e
+        if e is None or e.primitive is not primitives.dot_general_p:
+            return None
+        types = {traced.shapes[a].dtype for a in variables(e.inputs)}
+        return types.pop() if len(types) == 1 else None
+
+    def real_ones(v):
+        return [a for a in jax.tree.leaves(v) if is_real(traced.shapes[a] if isinstance(a, int) else a.aval)]
+
+    rounded = {}
+    for d in variables(d_u):
+        e = made.get(d)
+        if e is not None and e.primitive is primitives.convert_element_type_p and isinstance(e.inputs[0], int):
+            rounded[e.inputs[0], traced.shapes[d].dtype] = d
+    return [
+        [rounded.get((d, multiplied(a)), d) if isinstance(d, int) else d for a, d in zip(real_ones(v), ds, strict=True)]
+        for v, ds in zip(vs, d_vs, strict=True)
+    ]
+
+
+def _half(traced, carry, u):
+    """Variables that would be saved in bfloat16 where the drive is in it: what a step computes in float32 in between.
+
+    Their rounding is that of the products' operands. A carry keeps its type, and float16 is no choice: it has not the
+    range of float32. A loop that can only stack float32 (`loops`) gains nothing.
+    """
+    drive = {traced.shapes[v].dtype for v in variables(u) if is_real(traced.shapes[v])}
+    if drive != {jnp.dtype(jnp.bfloat16)} or not stacks_half():
+        return set()
+    given = variables((traced.inputs, list(traced.constants)))
+    return {v for v, a in traced.shapes.items() if a.dtype == jnp.float32 and v not in given}
 
 
 def _named(v):

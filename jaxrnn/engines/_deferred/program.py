@@ -161,6 +161,7 @@ def narrow_products(equations: list[Equation], shapes: dict[int, Any]) -> list[E
 
     Sums keep their type. A product of float32 and bfloat16 would otherwise run in float32, at half the speed.
     """
+    made = {e.outputs[0]: e for e in equations if e.primitive is primitives.convert_element_type_p}
     result = []
     for e in equations:
         if e.primitive is primitives.dot_general_p and len(variables(e.inputs)) == 2:
@@ -168,7 +169,11 @@ def narrow_products(equations: list[Equation], shapes: dict[int, Any]) -> list[E
             floating = all(jnp.issubdtype(t, jnp.floating) for t in types)
             wider = int(types[1].itemsize > types[0].itemsize)
             if floating and types[0].itemsize != types[1].itemsize and e.params["preferred_element_type"] is not None:
-                more, turned = spliced(lambda a, t=types[1 - wider]: a.astype(t), (e.inputs[wider],), shapes)
+                narrow, widened = types[1 - wider], made.get(e.inputs[wider])
+                if widened is not None and shapes[widened.inputs[0]].dtype == narrow:  # it was narrow before
+                    more, turned = [], widened.inputs[0]
+                else:
+                    more, turned = spliced(lambda a, t=narrow: a.astype(t), (e.inputs[wider],), shapes)
                 inputs = (turned, e.inputs[1]) if wider == 0 else (e.inputs[0], turned)
                 result += more
                 e = e._replace(inputs=inputs)
