@@ -16,7 +16,8 @@ import numpy as np
 
 import jaxrnn
 from benchmarks import in_torch
-from benchmarks.protocol import Report, compiled, geometric_mean, setting
+from benchmarks.contenders import over_devices
+from benchmarks.protocol import Report, compiled, engines, geometric_mean, setting
 from benchmarks.turns import Apart, Contender, interleaved
 
 THEIRS = {
@@ -33,17 +34,26 @@ THEIRS = {
 WHAT = "forward", "gradient"
 
 
-def ours(name: str, shape: tuple[int, ...], what: str) -> Contender:
-    """One layer over [T, B, D]: its outputs, or the gradient of their squares for params and inputs."""
+def over_images(name: str) -> bool:
+    return "shape" in inspect.signature(jaxrnn.CELLS[name]).parameters
+
+
+def ours(name: str, shape: tuple[int, ...], what: str, engine: str | None = None) -> Contender:
+    """One layer over [T, B, D]: its outputs, or the gradient of their squares for params and inputs.
+
+    engine: by name; None: as unroll chooses. Rows are shared among devices where there are several.
+    """
     B, T, D, H = shape
-    images = "shape" in inspect.signature(jaxrnn.CELLS[name]).parameters
+    images, run = over_images(name), engines()[engine] if engine else None
     cell = jaxrnn.CELLS[name](16, shape=(8, 8)) if images else jaxrnn.CELLS[name](H)
     params = cell.init(jax.random.key(0), 16 if images else D)
     x = jax.ShapeDtypeStruct((D,), jnp.float32) if cell.input is None else cell.input(params)
     xs = jnp.asarray(np.random.default_rng(0).standard_normal((T, B, *x.shape)), x.dtype)
 
+    params, xs = over_devices(params, xs, axis=1)
+
     def forward(params, xs):
-        return jaxrnn.unroll(cell, params, None, xs)[1]
+        return jaxrnn.unroll(cell, params, None, xs, engine=run)[1]
 
     def gradient(params, xs):
         return jax.grad(lambda *args: jnp.square(forward(*args)).sum(), (0, 1))(params, xs)

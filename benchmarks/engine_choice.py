@@ -1,51 +1,73 @@
 """Is the engine that `unroll` takes by itself the faster one? `scan` beside `deferred`, at the shapes of `peers`.
 
-Ratios are the time of the faster engine over that of the one `unroll` takes: 1.0 where the choice is right.
+Ratios are the time of the faster engine over that of the one `unroll` takes: 1.0 where the choice is right. "On cores"
+both share the rows of a batch among as many devices as there are cores, in a process of its own.
 """
 
 from __future__ import annotations
 
-from benchmarks.contenders import ALL, WHAT, contender
+import jax
+
+import jaxrnn
+from benchmarks import catalogue
+from benchmarks.contenders import ALL, WHAT
 from benchmarks.peers import SHAPES
 from benchmarks.protocol import Report, geometric_mean, interleaved, setting
+from benchmarks.turns import Apart, cores
 
 TAKEN, RIGHT = "deferred", "faster / taken"
 NAMES = ("scan", "deferred")
 
 
 def table(
-    seconds: float = 1.0,
+    seconds: float = 1.5,
     cells: tuple[str, ...] = ALL,
     shapes: tuple[str, ...] = SHAPES,
     what: tuple[str, ...] = tuple(WHAT),
-    dtype: str = "float32",
 ) -> Report:
     """Milliseconds (minimum) of both engines, and what is lost by always taking `deferred`.
 
-    seconds: how long a row is timed. shapes: B,T,D,H. what: forward, gradient or both.
+    seconds: how long a row is timed, on one device and on cores. cells: names, or all for every cell that both engines
+    run. shapes: B,T,D,H. what: forward, gradient or both.
     """
-    report = Report(
-        setting() | {"type": dtype}, ["cell", "B, T, D, H", "what", "scan ms", "deferred ms", "scan / deferred", RIGHT]
-    )
-    for cell in cells:
+    many = Apart(cores()) if jax.default_backend() == "cpu" and cores() > 1 else None
+    places = [("", catalogue.ours), *([(" on cores", None)] if many else [])]
+    columns = [c for place, _ in places for c in (*(f"{n}{place} ms" for n in NAMES), RIGHT + place)]
+    report = Report(setting(), ["cell", "B, T, D, H", "what", *columns])
+    for cell in [name for name in jaxrnn.CELLS if has_parts(name)] if cells == ("all",) else cells:
         for shape in shapes:
             sizes = tuple(map(int, shape.split(",")))
             for kind in what:
-                calls = {name: contender("jaxrnn", cell, sizes, kind, dtype, name).call for name in NAMES}
-                times = interleaved(calls, seconds=seconds)
-                least = {name: t.minimum for name, t in times.items()}
                 row = {"cell": cell, "B, T, D, H": ", ".join(map(str, sizes)), "what": kind}
-                row |= {f"{name} ms": each for name, each in least.items()}
-                row |= {f"{name} median ms": t.median for name, t in times.items()}
-                row["scan / deferred"] = least["scan"] / least["deferred"]
-                row[RIGHT] = min(least.values()) / least[TAKEN]
+                for place, make in places:
+                    if many and not make and sizes[0] % cores():
+                        continue
+                    arguments = {n: (cell, sizes, kind, n) for n in NAMES}
+                    made = {n: make(*a) if make else many.make(catalogue.ours, n, *a) for n, a in arguments.items()}
+                    times = interleaved({n: each.call for n, each in made.items()}, seconds=seconds)
+                    least = {name: t.minimum for name, t in times.items()}
+                    row |= {f"{name}{place} ms": each for name, each in least.items()}
+                    row |= {f"{name}{place} median ms": t.median for name, t in times.items()}
+                    row[RIGHT + place] = min(least.values()) / least[TAKEN]
                 report.add(row)
-    for kind in what:
-        rows = [row for row in report.rows if row["what"] == kind]
-        mean, worst = geometric_mean(r["scan / deferred"] for r in rows), min(rows, key=lambda r: r[RIGHT])
-        lost = sum(r[RIGHT] < 0.95 for r in rows)
-        report.note(
-            f"{kind}: scan / deferred {mean:.2f} in geometric mean; {lost} of {len(rows)} rows lose more than 5%, the "
-            f"worst {worst['cell']} ({worst['B, T, D, H']}) at {worst[RIGHT]:.2f}"
-        )
+    for place, _ in places:
+        for kind in what:
+            rows = [row for row in report.rows if row["what"] == kind and RIGHT + place in row]
+            if rows:
+                report.note(f"{kind}{place}: {told(rows, place)}")
     return report
+
+
+def told(rows: list[dict], place: str) -> str:
+    mean = geometric_mean(r[f"scan{place} ms"] / r[f"deferred{place} ms"] for r in rows)
+    worst = min(rows, key=lambda r: r[RIGHT + place])
+    lost = sum(r[RIGHT + place] < 0.95 for r in rows)
+    return (
+        f"scan / deferred {mean:.2f} in geometric mean; {lost} of {len(rows)} rows lose more than 5%, the "
+        f"worst {worst['cell']} ({worst['B, T, D, H']}) at {worst[RIGHT + place]:.2f}"
+    )
+
+
+def has_parts(name: str) -> bool:
+    """Whether `deferred` runs the cell; those over images are left out, whose sizes are their own."""
+    return catalogue.over_images(name) is False and jaxrnn.CELLS[name](4).has_parts
