@@ -54,6 +54,9 @@ class Options(program.Readable, program.OverDevices):
     FIGURE: ClassVar = False
 
 
+TRAINS = "freq", "minutes", "steps", "static", "past", "members", "seed"  # the options that only training reads
+
+
 def main(options: Options) -> dict[str, Any]:
     """Train or load, forecast, write; returns the forecast as columns, or where it is."""
     if not options.table.is_file():
@@ -63,6 +66,9 @@ def main(options: Options) -> dict[str, Any]:
         model = forecast.load(options.model)
         if options.horizon not in (None, model.horizon):
             raise program.Usage(f"--horizon: expected {model.horizon}, that of --model, got {options.horizon}")
+        fields = {field.name: field.default for field in dataclasses.fields(options)}
+        if idle := [name for name in TRAINS if getattr(options, name) != fields[name]]:
+            raise program.Usage(f"--{idle[0]}: expected none with --model, which is trained already")
         found = model.predict(table, levels=options.levels)
     elif options.horizon is None:
         raise program.Usage("--horizon: expected a number of steps, got None; or give a --model")

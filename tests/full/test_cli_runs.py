@@ -182,3 +182,5 @@ def test_forecast_is_that_of_the_library(tmp_path, capsys, rng):
     np.testing.assert_allclose(again["mean"], expected["mean"], rtol=1e-5)
     status, _, error = said(capsys, "forecast", table, "--model", file, "--horizon", 5)
     assert status == 2 and error.startswith("--horizon: expected 2, that of --model, got 5")
+    status, _, error = said(capsys, "forecast", table, "--model", file, "--past", "price")
+    assert status == 2 and error.startswith("--past: expected none with --model, which is trained already")
