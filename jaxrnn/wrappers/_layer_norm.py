@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn._core.cell import Cell, Stage
 from jaxrnn._core.composition import in_parts, one_input, within
+from jaxrnn._core.custom_rules import own_reverse
 from jaxrnn._core.numerics import row, widest
 from jaxrnn._core.record import factory
 from jaxrnn._core.taps import tapped
@@ -40,11 +41,7 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
     def normed(params, a, gain):
         H = params["input_gain"].shape[-1] // max(1, len(cell.gates))
         blocks = a.shape[-1] // H if per_gate and a.shape[-1] % H == 0 else 1
-        # No axis of 1: XLA's sums on a CPU are ten times as slow beside one.
-        split = a if blocks == 1 else a.reshape(*a.shape[:-1], blocks, a.shape[-1] // blocks)
-        mean = split.mean(-1, keepdims=True)
-        split = (split - mean) * jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)
-        return split.reshape(a.shape) * row(gain, a)
+        return _normal(blocks, epsilon, a) * row(gain, a)
 
     def init(key, input_size):
         params = cell.init(key, input_size)
@@ -142,3 +139,28 @@ def layer_norm(cell: Cell, *, per_gate: bool = True, epsilon: float = 1e-5) -> C
         sequence=None if cell.sequence is None else sequence,
         gates=cell.gates,
     )
+
+
+def _normal(blocks: int, epsilon: float, a: jax.Array) -> jax.Array:
+    """`a` with mean 0 and variance 1 over each of so many equal blocks of its last axis.
+
+    Its reverse has two means where JAX's own has four.
+    """
+
+    def split(a):
+        # No axis of 1: XLA's sums on a CPU are ten times as slow beside one.
+        return a if blocks == 1 else a.reshape(*a.shape[:-1], blocks, a.shape[-1] // blocks)
+
+    def mean(a):
+        return a.mean(-1, keepdims=True)
+
+    def forward(a):
+        centred = split(a) - mean(split(a))
+        scale = jax.lax.rsqrt(mean(jnp.square(centred)) + epsilon)
+        return (centred * scale).reshape(a.shape), (centred * scale, scale)
+
+    def backward(args, saved, ct):
+        (normal, scale), ct = saved, split(ct)
+        return ((scale * (ct - mean(ct) - normal * mean(ct * normal))).reshape(args[0].shape),)
+
+    return own_reverse(lambda a: forward(a)[0], forward, backward, axes=0)(a)
