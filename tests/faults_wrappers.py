@@ -42,11 +42,13 @@ FAULTS = {
     },
     "wrappers/_layer_norm.py": {
         "epsilon outside the root": (
-            "jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True) + epsilon)",
-            "(jax.lax.rsqrt(jnp.square(split - mean).mean(-1, keepdims=True)) + epsilon)",
+            "jax.lax.rsqrt(mean(jnp.square(centred)) + epsilon)",
+            "(jax.lax.rsqrt(mean(jnp.square(centred))) + epsilon)",
             NORM,
         ),
-        "no mean": ("mean = split.mean(-1, keepdims=True)", "mean = 0 * split", NORM),
+        "no mean": ("centred = split(a) - mean(split(a))", "centred = split(a)", NORM),
+        "gradient through the mean dropped": ("(ct - mean(ct) - normal", "(ct - normal", NORM),
+        "gradient through the variance dropped": (" - normal * mean(ct * normal)", "", NORM),
         "c without its bias": (' + row(params["cell_bias"], c)', "", NORM),
         "whole for per gate": ("if per_gate and a", "if not per_gate and a", NORM),
         "gain of another product": ('params["recurrent_gain"][place]', 'params["recurrent_gain"][0]', NORM),
