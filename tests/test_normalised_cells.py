@@ -281,3 +281,27 @@ def test_weight_norm_of_short_columns_in_float16(key):
     params["cell"]["kernel"] *= 1e-4
     half = jaxrnn.precision(cell, compute_dtype="float16", carry_dtype="float32", output_dtype="float32")
     leaves_close(run(half, params, carry, xs), run(cell, params, carry, xs), tolerance("float16", T))
+
+
+@pytest.mark.parametrize(("name", "per_gate"), [("lstm_projection", True), ("gru_reset_before", False)])
+def test_layer_norm_derivatives(name, per_gate, key, rng):
+    """Along a random direction: central differences of values and of gradients, beside both modes."""
+    cell = layer_norm(variant(name), per_gate=per_gate, epsilon=1e-3)
+    arguments = problem(cell, key, 3, (B,), D, dtype="float64")
+    direction = jax.tree.map(lambda a: rng.standard_normal(a.shape), arguments)
+
+    def total(arguments):
+        return weighed(jaxrnn.unroll(cell, *arguments))
+
+    def slope(f):
+        """Of f along the direction, by f alone."""
+        at = [f(jax.tree.map(lambda a, d, by=by: a + by * d, arguments, direction)) for by in (1e-5, -1e-5)]
+        return jax.tree.map(lambda a, b: (a - b) / 2e-5, *at)
+
+    gradient = jax.jit(jax.grad(total))
+    tangents = jax.jit(lambda a, d: (jax.jvp(total, (a,), (d,))[1], jax.jvp(jax.grad(total), (a,), (d,))[1]))
+    along = sum(jax.tree.leaves(jax.tree.map(lambda a, d: (a * d).sum(), gradient(arguments), direction)))
+    expected, (forward, turned) = slope(jax.jit(total)), tangents(arguments, direction)
+    assert_close((along, forward), (expected, expected), 1e-7 * abs(expected))
+    expected = slope(gradient)
+    leaves_close(turned, expected, 1e-6 * max(float(jnp.abs(a).max()) for a in jax.tree.leaves(expected)))
