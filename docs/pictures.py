@@ -24,6 +24,7 @@ TABLES = {
     "peers-gpu": ("Beside other libraries, on a GPU", ("cell", "what", "B, T, D, H"), "/ jaxrnn", False),
     "language_model": ("Train step of a language model", ("model", "B, T"), "/ jaxrnn", False),
     "language_model-gpu": ("Train step of a language model, on a GPU", ("model", "B, T"), "/ jaxrnn", False),
+    "engine_choice": ("The engine of unroll", ("cell", "what", "B, T, D, H"), "scan / deferred", False),
     "real_uses": ("Programs as they are written", ("program",), "/ jaxrnn|/ best of jaxrnn", False),
     "catalogue": ("Every cell", ("cell",), "ratio", False),
     "streaming": ("One step after another", ("cell", "H"), "", False),
