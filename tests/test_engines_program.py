@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import reference
 from own_cells import State
-from support import as_row, assert_close, problem, tolerance, variant, weighed
+from support import VARIANTS, as_row, assert_close, problem, tolerance, variant, weighed
 
 import jaxrnn
 from jaxrnn import Stage, engines
+from jaxrnn._core.loops import one_step
+from jaxrnn.engines._deferred.handover import handover
 
 partial = functools.partial
 T, B, D, H = 7, 11, 3, 5  # no two are equal, and no product of two is a third's multiple: shapes tell what is what
@@ -291,3 +293,16 @@ def test_memory():
         return jax.jit(f).lower(params).compile().memory_analysis().temp_size_in_bytes
 
     assert bytes_of(engines.checkpointed) < bytes_of(engines.scan) / 10
+
+
+def test_every_cell_is_planned(key):
+    """None of our cells falls back to the plain scan: that would be right, and slow, and nobody would see it."""
+    left = {}
+    for name in VARIANTS:
+        for dtype in (None, "bfloat16"):
+            cell = variant(name, **({} if dtype is None else {"dtype": dtype}))
+            if cell.has_parts:
+                params, carry, xs = problem(cell, key, 1, (17,), D, dtype)
+                reason = handover(cell, params, carry, one_step(xs))
+                left |= {} if reason is None else {(name, dtype): reason}
+    assert left == {}
