@@ -31,19 +31,21 @@ def table(
     run. shapes: B,T,D,H. what: forward, gradient or both.
     """
     many = Apart(cores()) if jax.default_backend() == "cpu" and cores() > 1 else None
-    places = [("", catalogue.ours), *([(" on cores", None)] if many else [])]
-    columns = [c for place, _ in places for c in (*(f"{n}{place} ms" for n in NAMES), GAIN + place, RIGHT + place)]
+    places = {"": None, **({" on cores": many} if many else {})}
+    columns = [c for place in places for c in (*(f"{n}{place} ms" for n in NAMES), GAIN + place, RIGHT + place)]
     report = Report(setting(), ["cell", "B, T, D, H", "what", *columns])
     for cell in [name for name in jaxrnn.CELLS if has_parts(name)] if cells == ("all",) else cells:
         for shape in shapes:
             sizes = tuple(map(int, shape.split(",")))
             for kind in what:
                 row = {"cell": cell, "B, T, D, H": ", ".join(map(str, sizes)), "what": kind}
-                for place, make in places:
-                    if many and not make and sizes[0] % cores():
+                for place, apart in places.items():
+                    if apart and sizes[0] % cores():
                         continue
-                    arguments = {n: (cell, sizes, kind, n) for n in NAMES}
-                    made = {n: make(*a) if make else many.make(catalogue.ours, n, *a) for n, a in arguments.items()}
+                    made = {}
+                    for n in NAMES:
+                        asked = cell, sizes, kind, n
+                        made[n] = apart.make(catalogue.ours, n, *asked) if apart else catalogue.ours(*asked)
                     times = interleaved({n: each.call for n, each in made.items()}, seconds=seconds)
                     least = {name: t.minimum for name, t in times.items()}
                     row |= {f"{name}{place} ms": each for name, each in least.items()}
@@ -51,7 +53,7 @@ def table(
                     row[GAIN + place] = least["scan"] / least["deferred"]
                     row[RIGHT + place] = min(least.values()) / least[TAKEN]
                 report.add(row)
-    for place, _ in places:
+    for place in places:
         for kind in what:
             rows = [row for row in report.rows if row["what"] == kind and RIGHT + place in row]
             if rows:

@@ -147,7 +147,7 @@ def plan(cell: Cell, params: Any, carry: Any, u: Any) -> Plan:
     # The result of a product is a source beside carry and u, so that reversing a step repeats no product of a stage.
     saved = sorted(minimum_cut.cheapest(primal, variables((c, us, vs)), needed, size))
     rounded, widened = [], []
-    for v in half & set(saved):
+    for v in sorted(half & set(saved)):
         more, narrow = spliced(lambda a: a.astype(jnp.bfloat16), (v,), traced.shapes)
         back, wide = spliced(lambda a: a.astype(jnp.float32), (narrow,), traced.shapes)
         rounded += more
